@@ -1,0 +1,96 @@
+"""Networks from images to a feature map and a feature vector.
+
+A backbone maps (b, 3, h, w) to a map (b, c, h', w') by ``features``, and that to a vector (b, d) by ``pool``.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ssl_robot.errors import InputError
+
+GRID = 4  # the vector keeps the layout of the map on a grid of this many cells a side
+
+
+class Backbone(nn.Module):
+    """A feature map, and the vector a policy reads.
+
+    Args:
+        features: (b, 3, h, w) to (b, c, h', w').
+        pool: (b, c, h', w') to (b, d).
+    """
+
+    def __init__(self, features: nn.Module, pool: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.pool = pool
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature vectors, (b, d)."""
+        vectors: Tensor = self.pool(self.features(images))
+        return vectors
+
+
+def _small() -> Backbone:
+    """Four 3x3 convolutions, about the size of DrQ's encoder (Kostrikov 2020), with batch norm."""
+
+    def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+    layers = [*block(3, 32, 2), *block(32, 64, 2), *block(64, 64, 2), *block(64, 64, 1)]
+    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(GRID), nn.Flatten()))
+
+
+def _resnet18() -> Backbone:
+    """ResNet-18 with the stem for small images: 3x3, stride 1, no max-pooling (He 2016, as used on CIFAR)."""
+    from torchvision.models import resnet18
+
+    network = resnet18()
+    network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    layers = [network.conv1, network.bn1, network.relu, network.layer1, network.layer2, network.layer3, network.layer4]
+    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+class _TwoScales(nn.Module):
+    """What there is, wherever it is, beside a coarse layout of the first layer's map."""
+
+    def __init__(self, channels: int, filters: int, grid: int) -> None:
+        super().__init__()
+        self.shapes = nn.Sequential(nn.Conv2d(channels, filters, 7, 2, 3), nn.ReLU(inplace=True))
+        self.layout = nn.AdaptiveAvgPool2d(grid)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.cat([self.shapes(maps).amax((2, 3)), self.layout(maps).flatten(1)], 1)
+
+
+def _wide() -> Backbone:
+    """Two 7x7 convolutions whose random weights already hold a pose: 512 shapes and a 5x5 layout, 912 features."""
+    first = nn.Sequential(nn.Conv2d(3, 16, 7, 2, 3), nn.ReLU(inplace=True))
+    return Backbone(first, _TwoScales(16, 512, 5))
+
+
+BACKBONES: dict[str, Callable[[], Backbone]] = {"resnet18": _resnet18, "small": _small, "wide": _wide}
+
+
+def build(name: str, seed: int) -> Backbone:
+    """A backbone with fresh weights; the same seed gives the same weights and disturbs no other random number.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in BACKBONES:
+        raise InputError(f"There is no backbone '{name}': choose from {', '.join(BACKBONES)}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BACKBONES[name]()
+
+
+def width(backbone: nn.Module, size: int) -> int:
+    """Length of a backbone's vectors for frames of this size."""
+    training = backbone.training
+    with torch.no_grad():
+        d = int(backbone.eval()(torch.zeros(1, 3, size, size)).shape[1])
+    backbone.train(training)
+    return d

@@ -1,0 +1,8 @@
+"""The one exception a user is meant to read."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message is one sentence that names the remedy.
+
+    The command line prints it without a traceback and exits with code 2.
+    """

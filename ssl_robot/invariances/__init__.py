@@ -1,0 +1,119 @@
+"""One file per thing made invisible.
+
+Each file holds one frozen dataclass named like the file. Its fields are strengths, whose zero is the identity; its
+methods turn uniform random numbers into parameters and parameters into a part of the view:
+
+- a *geometry* gives one matrix per sample, from places in the view to places in the frame; the matrices of all
+  geometries are multiplied and the frame is sampled once;
+- a *colour* maps (b, 3, h, w) in [0, 1] to the same, pixel by pixel;
+- a *filter* maps (b, 3, h, w) in [0, 1] to the same, looking at neighbours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """What an encoder trained on two views cannot tell apart.
+
+    Attributes:
+        p: Share of the views it is applied to.
+    """
+
+    hides: ClassVar[str]
+    draws: ClassVar[int]
+
+    p: float = 1.0
+
+    def parameters(self, u: Tensor) -> Tensor:
+        """Parameters from uniform numbers.
+
+        Args:
+            u: (b, draws) in [0, 1).
+
+        Returns:
+            (b, parameters).
+        """
+        raise NotImplementedError
+
+    def neutral(self) -> Tensor:
+        """The parameters that change nothing, (parameters,)."""
+        raise NotImplementedError
+
+    def sample(self, u: Tensor) -> Tensor:
+        """Parameters for a batch; the first uniform number decides whether the sample is touched at all.
+
+        Args:
+            u: (b, 1 + draws) in [0, 1).
+        """
+        drawn = self.parameters(u[:, 1:])
+        return torch.where(u[:, :1] < self.p, drawn, self.neutral().to(drawn))
+
+    def orbit(self, images: Tensor) -> Iterator[Tensor]:
+        """The images under each of the invariance's own transformations, evenly spread.
+
+        A feature averaged over these cannot see what the invariance hides: exactly, where the transformations form
+        a group that maps pixels to pixels, nearly elsewhere.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1].
+        """
+        raise NotImplementedError
+
+
+class Geometry(Invariance):
+    """Moves pixels: contributes a matrix."""
+
+    def matrix(self, parameters: Tensor) -> Tensor:
+        """From places in the view to places in the frame, both in [-1, 1], x to the right and y down.
+
+        Args:
+            parameters: (b, parameters).
+
+        Returns:
+            (b, 3, 3).
+        """
+        raise NotImplementedError
+
+
+class Colour(Invariance):
+    """Changes each pixel by itself."""
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Recoloured images.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1].
+            parameters: (b, parameters).
+        """
+        raise NotImplementedError
+
+
+class Filter(Invariance):
+    """Changes each pixel by its neighbours."""
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Filtered images.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1].
+            parameters: (b, parameters).
+        """
+        raise NotImplementedError
+
+
+def matrices(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
+    """A (b, 3, 3) tensor from nine entries, each a number or one number per sample."""
+    entries = [torch.as_tensor(entry, dtype=like.dtype, device=like.device).expand(len(like)) for row in rows for entry in row]
+    return torch.stack(entries, 1).reshape(-1, 3, 3)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Brightness as the eye weighs it (ITU-R 601, as in torchvision), (b, 1, h, w)."""
+    red, green, blue = images.unbind(1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]

@@ -1,0 +1,41 @@
+"""Towards grey, or away from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ssl_robot.invariances import Colour, luma
+
+
+@dataclass(frozen=True)
+class Saturation(Colour):
+    """How strong the colours are.
+
+    Attributes:
+        gain: Largest relative change either way.
+    """
+
+    hides: ClassVar[str] = "strength of colour"
+    draws: ClassVar[int] = 1
+
+    gain: float = 0.4
+
+    def parameters(self, u: Tensor) -> Tensor:
+        """The factor, (b, 1)."""
+        return 1 + (2 * u - 1) * self.gain
+
+    def neutral(self) -> Tensor:
+        """Factor one."""
+        return torch.ones(1)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Blended with each pixel's grey, clipped."""
+        return torch.lerp(luma(images), images, parameters[:, :, None, None]).clamp(0, 1)
+
+    def orbit(self, images: Tensor) -> Iterator[Tensor]:
+        """Five gains: a sample, not a group, since colours are clipped."""
+        for step in torch.linspace(-1, 1, 5).tolist():
+            yield self.apply(images, torch.full((len(images), 1), 1 + step * self.gain, device=images.device))

@@ -1,0 +1,270 @@
+"""Frames, a method and a recipe make an encoder."""
+
+import csv
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ssl_robot import backbones
+from ssl_robot.config import plain, surroundings, write_yaml
+from ssl_robot.encoder import FILE, Card, Encoder
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Frames
+from ssl_robot.methods import Loss, Method, Objective
+from ssl_robot.monitors import COLLAPSED, spread
+from ssl_robot.recipes import Recipe
+from ssl_robot.views import Views
+
+_RESIDENT_BYTES = 4 * 2**30  # frames up to this size are read once and stay on the device
+_PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast.
+
+    Attributes:
+        epochs: Passes over the frames.
+        batch_size: Frames per step; fewer if there are fewer.
+        lr: Learning rate at batch 256; scaled with the batch. On a few thousand robot frames SimSiam needs ten times
+            the .05 of ImageNet, or it never learns more than what stands where.
+        momentum: Of SGD.
+        weight_decay: On all parameters, as in SimSiam.
+        warmup: Epochs over which the rate rises from 0.
+        size: Height and width of the views.
+        seed: Weights, order of the frames and views follow from it.
+        on_collapse: Stop, or go on with a warning, when all frames get the same embedding.
+        device: ``auto`` takes a GPU if there is one.
+    """
+
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 0.6
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 1.0
+    size: int = 64
+    seed: int = 0
+    on_collapse: Literal["stop", "warn"] = "stop"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0}
+        for name, least in smallest.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the frames came to: a line of ``metrics.csv``."""
+
+    epoch: int
+    loss: float
+    spread: float
+    lr: float
+    frames_per_s: float
+
+
+class Collapse(InputError):
+    """Every frame gets the same embedding; the message says what to change."""
+
+
+def pretrain(
+    frames: Frames,
+    rows: NDArray[np.int64],
+    method: Method,
+    recipe: Recipe,
+    backbone: str,
+    training: Training,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> Encoder:
+    """Train an encoder on some rows of a collection.
+
+    Args:
+        frames: The collection.
+        rows: Which of its frames; the rest is never read.
+        method: The objective.
+        recipe: The views.
+        backbone: Name of the network.
+        training: How long and how fast.
+        out: Run directory for configuration, metrics and encoder; it must exist.
+        quiet: No progress bar.
+
+    Returns:
+        The encoder, frozen.
+
+    Raises:
+        Collapse: If all embeddings become the same and ``on_collapse`` is ``stop``.
+        InputError: If there are too few frames, or the loss stops being a number.
+    """
+    if len(rows) < 8:
+        raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
+    device = torch.device(_device(training.device))
+    source = _Source(frames, rows, device)
+    card = Card(backbone, training.size, *source.statistics(), recipe.as_dict(), _origin(frames, method, training))
+    encoder = Encoder.fresh(card, training.seed).to(device)
+    objective = _objective(method, encoder, training.seed).to(device)
+    if out is not None:
+        write_yaml(out / "config.yaml", {**plain(card), "surroundings": surroundings()})
+    with _Record(out) as record, tqdm(total=training.epochs * len(rows), unit="frame", disable=quiet) as bar:
+        for epoch in _epochs(objective, encoder, source, Views(recipe, training.size, training.seed), training, bar):
+            record.write(epoch)
+            _watch(record.epochs, training)
+    encoder = encoder.eval().requires_grad_(False).cpu()
+    if out is not None:
+        encoder.save(out / FILE)
+    return encoder
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any]:
+    name = type(method).__module__.rpartition(".")[2]
+    return {"method": name, name: plain(method), "training": plain(training), "data": frames.fingerprint}
+
+
+def _objective(method: Method, encoder: Encoder, seed: int) -> Objective:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        objective = method.build(encoder.backbone, encoder.width)
+    return objective.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class _Source:
+    """Batches of the chosen rows, from the device where they fit."""
+
+    def __init__(self, frames: Frames, rows: NDArray[np.int64], device: torch.device) -> None:
+        self._frames, self._rows, self._device = frames, rows, device
+        resident = len(rows) * math.prod(frames.shape) <= _RESIDENT_BYTES
+        self._resident = torch.from_numpy(frames.take(rows)).to(device) if resident else None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, places: Tensor) -> Tensor:
+        """Frames at places among the chosen rows, (b, h, w, 3) uint8."""
+        if self._resident is not None:
+            return self._resident[places]
+        return torch.from_numpy(self._frames.take(self._rows[places.cpu().numpy()])).to(self._device)
+
+    def statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation per channel, of at most 2,000 frames in [0, 1]."""
+        places = torch.linspace(0, len(self) - 1, min(len(self), 2000), device=self._device).long()
+        pixels = self.take(places).flatten(0, 2).float() / 255
+        mean, std = (part.tolist() for part in (pixels.mean(0), pixels.std(0).clamp(min=0.01)))
+        return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def _epochs(
+    objective: Objective, encoder: Encoder, source: _Source, views: Views, training: Training, bar: "tqdm[Any]"
+) -> Iterator[Epoch]:
+    batch = min(training.batch_size, len(source))
+    steps = len(source) // batch
+    rate = training.lr * batch / 256
+    optimizer = _optimizer(objective, training)
+    order = torch.Generator().manual_seed(training.seed)
+    for epoch in range(training.epochs):
+        began = time.perf_counter()
+        places = torch.randperm(len(source), generator=order)
+        for i in range(steps):
+            step = epoch * steps + i
+            _schedule(optimizer, rate, step, steps, training)
+            chosen = places[i * batch : (i + 1) * batch].to(device_of(encoder))
+            images = source.take(chosen)
+            pair = [encoder.normalised(views(images, chosen, step, view).images) for view in (0, 1)]
+            loss = _step(objective, optimizer, pair)
+            bar.update(batch)
+        seconds = time.perf_counter() - began
+        values = Epoch(
+            epoch, float(loss.total), float(spread(loss.embeddings)), _rate(optimizer), steps * batch / seconds
+        )
+        bar.set_postfix(loss=f"{values.loss:.3f}", spread=f"{values.spread:.2f}")
+        yield values
+
+
+def device_of(encoder: Encoder) -> torch.device:
+    """The device an encoder lives on."""
+    return next(encoder.parameters()).device
+
+
+def _optimizer(objective: Objective, training: Training) -> torch.optim.SGD:
+    constant = objective.constant_rate()
+    held = {id(parameter) for parameter in constant}
+    decaying = [parameter for parameter in objective.parameters() if id(parameter) not in held]
+    groups = [{"params": decaying, "decays": True}, {"params": constant, "decays": False}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, weight_decay=training.weight_decay)
+
+
+def _schedule(optimizer: torch.optim.SGD, rate: float, step: int, steps: int, training: Training) -> None:
+    """Linear warm-up for every group, then a cosine for those that decay."""
+    warm = min(1.0, (step + 1) / max(1.0, training.warmup * steps))
+    cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
+    for group in optimizer.param_groups:
+        group["lr"] = rate * warm * (cosine if group["decays"] else 1.0)
+
+
+def _rate(optimizer: torch.optim.SGD) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _step(objective: Objective, optimizer: torch.optim.SGD, views: list[Tensor]) -> Loss:
+    loss: Loss = objective([view.contiguous(memory_format=torch.channels_last) for view in views])
+    optimizer.zero_grad(set_to_none=True)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss
+
+
+class _Record:
+    """Lines of ``metrics.csv``, on disk as they come."""
+
+    def __init__(self, out: Path | None) -> None:
+        self.epochs: list[Epoch] = []
+        self._file = None if out is None else (out / "metrics.csv").open("w", newline="")
+
+    def write(self, epoch: Epoch) -> None:
+        """Keep one epoch's figures."""
+        self.epochs.append(epoch)
+        if self._file is not None:
+            writer = csv.writer(self._file)
+            if len(self.epochs) == 1:
+                writer.writerow(vars(epoch))
+            writer.writerow(vars(epoch).values())
+            self._file.flush()
+
+    def __enter__(self) -> "_Record":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _watch(epochs: list[Epoch], training: Training) -> None:
+    """Stop a run that is beyond help, with the likely causes."""
+    if not math.isfinite(epochs[-1].loss):
+        raise InputError(f"The loss is {epochs[-1].loss} in epoch {len(epochs)}: lower --lr (it is {training.lr}).")
+    if len(epochs) >= _PATIENCE and all(epoch.spread < COLLAPSED for epoch in epochs[-_PATIENCE:]):
+        message = (
+            f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding (spread "
+            f"{epochs[-1].spread:.3f}, healthy is near 1): keep --stop-gradient, raise --batch-size, change --lr, "
+            "or check that the frames differ ('ssl-robot info --sheet')."
+        )
+        if training.on_collapse == "stop":
+            raise Collapse(message)
+        tqdm.write(message)

@@ -1,0 +1,31 @@
+"""One file per question put to a frozen encoder."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """An answer to a question, with how sure it is.
+
+    Attributes:
+        target: Full name of the label.
+        component: Which of its numbers; an angle gives ``angle``, ``angle cos`` and ``angle sin``.
+        metric: ``r2`` (1 is perfect, 0 is chance) or ``error`` (mean absolute, in the unit).
+        unit: Of the error; empty for R2 and where the source does not say.
+        value: The score on the test rows.
+        low: Lower end of the 95% interval, over test episodes.
+        high: Upper end.
+        n: Test rows.
+        chance: What an encoder that sees nothing scores.
+    """
+
+    target: str
+    component: str
+    metric: Literal["r2", "error"]
+    unit: str
+    value: float
+    low: float
+    high: float
+    n: int
+    chance: float

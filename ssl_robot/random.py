@@ -1,0 +1,48 @@
+"""Random numbers that depend on what they are for, not on when they were drawn.
+
+A view's parameters must be the same whatever the batch is cut into, on any device; a stateful generator cannot
+give that, a hash of (seed, step, sample, stream) can.
+"""
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit number, the step of splitmix64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def uniforms(seed: int, step: int, samples: Tensor, stream: int, count: int) -> Tensor:
+    """Numbers in [0, 1), the same for the same arguments on every device.
+
+    The finaliser of splitmix64 (Steele, Lea and Flood 2014), applied to each coordinate in turn.
+
+    Args:
+        seed: The run's seed.
+        step: Counts the batches.
+        samples: Which samples, int64, (b,).
+        stream: Keeps apart draws that serve different purposes.
+        count: Numbers per sample.
+
+    Returns:
+        (b, count) float32.
+    """
+    state = _mix(torch.full_like(samples, seed))
+    for coordinate in (step, stream):
+        state = _mix(state + coordinate)
+    state = _mix(state + samples)
+    columns = torch.arange(count, device=samples.device)
+    bits = _mix(state[:, None] + columns)
+    return _shift(bits, 40).to(torch.float32) / 2**24
+
+
+def _mix(state: Tensor) -> Tensor:
+    state = state + _GOLDEN
+    state = (state ^ _shift(state, 30)) * _MIX_1
+    state = (state ^ _shift(state, 27)) * _MIX_2
+    return state ^ _shift(state, 31)
+
+
+def _shift(state: Tensor, bits: int) -> Tensor:
+    """Logical shift right: torch's own keeps the sign."""
+    return (state >> bits) & ((1 << (64 - bits)) - 1)
