@@ -68,7 +68,9 @@ class Chunks:
                 # asking for at most one byte too many keeps a damaged stream from filling the memory
                 data = isal_zlib.decompressobj().decompress(data, expected + 1)
             except isal_zlib.error as error:
-                raise InputError(f"{self.path} is damaged at frame {index}: {error}; record or copy it again.") from None
+                raise InputError(
+                    f"{self.path} is damaged at frame {index}: {error}; record or copy it again."
+                ) from None
         if len(data) != expected:
             raise InputError(
                 f"{self.path} is damaged at frame {index}: {len(data)} bytes where {expected} belong; "

@@ -107,6 +107,12 @@ class FrameStore:
             ]
         return np.concatenate(columns).reshape(len(self), -1)
 
+    @property
+    def compression(self) -> str:
+        """How the camera's frames are stored: ``deflate``, ``raw``, or ``deflate and raw`` where they differ."""
+        deflated = self._chunks.deflated
+        return "deflate" if deflated.all() else "deflate and raw" if deflated.any() else "raw"
+
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames of the camera at the given rows, (b, h, w, c) uint8."""
         return self._chunks.read(np.asarray(indices, np.int64))
@@ -160,7 +166,9 @@ def open_file(path: Path) -> h5py.File:
 def _problem(file: h5py.File, path: Path) -> str:
     data = file.get("data")
     if data is None or data.attrs.get("format") != FORMAT:
-        return f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
+        return (
+            f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
+        )
     if int(data.attrs["format_version"]) > VERSION:
         return f"{path} has format version {data.attrs['format_version']}, newer than {VERSION}: upgrade ssl-robot."
     if not any(name.startswith("demo_") and data[name].attrs.get("num_samples", 0) for name in data):
@@ -207,4 +215,3 @@ def _episode_columns(data: h5py.Group, demos: list[str]) -> tuple[NDArray[np.int
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-

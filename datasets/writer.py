@@ -204,7 +204,9 @@ def _created(path: Path, schema: Schema, attributes: Mapping[str, Any]) -> h5py.
     data = file.create_group("data")
     data.attrs.update(dict(attributes))
     data.attrs.update({"format": FORMAT, "format_version": VERSION, "total": 0, "created": time.time()})
-    data.attrs["schema"] = json.dumps({"cameras": dict(schema.cameras), "labels": [vars(item) for item in schema.labels]})
+    data.attrs["schema"] = json.dumps(
+        {"cameras": dict(schema.cameras), "labels": [vars(item) for item in schema.labels]}
+    )
     data.attrs.setdefault("env_args", json.dumps({"env_name": "", "type": 2, "env_kwargs": {}}))
     file.flush()
     return file

@@ -47,6 +47,14 @@ class Plan:
     explorer: str = "uniform"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.reset_every < 0 or self.seed < 0:
+            raise InputError(
+                f"--frames {self.frames} --reset-every {self.reset_every} --seed {self.seed}: "
+                "give at least one frame, and no negative number."
+            )
+        catalogue.found(ssl_robot.envs.explorers, self.explorer)
+
 
 def world(env_id: str, size: int) -> World:
     """The adapter that knows an environment, with the environment made.

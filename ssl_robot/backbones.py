@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from ssl_robot.errors import InputError
 
-GRID = 4  # the vector keeps the layout of the map on a grid of this many cells a side
-
 
 class Backbone(nn.Module):
     """A feature map, and the vector a policy reads.
@@ -33,14 +31,14 @@ class Backbone(nn.Module):
 
 
 def _small() -> Backbone:
-    """Four 3x3 convolutions, about the size of DrQ's encoder (Kostrikov 2020), with batch norm."""
+    """Four 3x3 convolutions like DrQ's encoder (Kostrikov 2020), with batch norm and a mean over the map."""
 
     def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
         convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
-    layers = [*block(3, 32, 2), *block(32, 64, 2), *block(64, 64, 2), *block(64, 64, 1)]
-    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(GRID), nn.Flatten()))
+    layers = [*block(3, 32, 2), *block(32, 64, 2), *block(64, 128, 2), *block(128, 128, 1)]
+    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
 def _resnet18() -> Backbone:

@@ -153,4 +153,6 @@ def _card(metadata: Mapping[str, str], file: Path) -> Card:
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         return Card(**values)
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{file} holds weights but no ssl_robot encoder: give one saved by 'ssl-robot pretrain'.") from None
+        raise InputError(
+            f"{file} holds weights but no ssl_robot encoder: give one saved by 'ssl-robot pretrain'."
+        ) from None

@@ -12,12 +12,18 @@ from ssl_robot.frames import Frames
 from ssl_robot.invariances import Invariance
 
 _BATCH = 64
+_CELLS = 4  # a side: maps are read coarsely, so that heads for map and vector are of like size
 _PIXELS = 32  # raw pixels are read at this size, as a linear model would
 
 
 def encoded(encoder: Encoder, frames: Frames, layer: Layer = "output") -> Tensor:
-    """The encoder's features, (frames, d); maps are flattened."""
-    return _gathered(frames, lambda images: encoder(images, layer).flatten(1))
+    """The encoder's features, (frames, d); maps are averaged to 4x4 cells and flattened."""
+
+    def read(images: Tensor) -> Tensor:
+        features: Tensor = encoder(images, layer)
+        return features if layer == "output" else F.adaptive_avg_pool2d(features, _CELLS).flatten(1)
+
+    return _gathered(frames, read)
 
 
 def pixels(frames: Frames) -> Tensor:

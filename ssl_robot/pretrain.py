@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ssl_robot import backbones
 from ssl_robot.config import plain, surroundings, write_yaml
 from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
@@ -35,8 +34,8 @@ class Training:
     Attributes:
         epochs: Passes over the frames.
         batch_size: Frames per step; fewer if there are fewer.
-        lr: Learning rate at batch 256; scaled with the batch. On a few thousand robot frames SimSiam needs ten times
-            the .05 of ImageNet, or it never learns more than what stands where.
+        lr: Learning rate at batch 256; scaled with the batch. On a few thousand frames SimSiam needs far more than the
+            .05 of ImageNet, or it never learns more than what stands where.
         momentum: Of SGD.
         weight_decay: On all parameters, as in SimSiam.
         warmup: Epochs over which the rate rises from 0.
@@ -48,7 +47,7 @@ class Training:
 
     epochs: int = 20
     batch_size: int = 128
-    lr: float = 0.6
+    lr: float = 2.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 1.0
@@ -98,7 +97,7 @@ def pretrain(
         recipe: The views.
         backbone: Name of the network.
         training: How long and how fast.
-        out: Run directory for configuration, metrics and encoder; it must exist.
+        out: Run directory for configuration, metrics and encoder.
         quiet: No progress bar.
 
     Returns:
@@ -116,6 +115,7 @@ def pretrain(
     encoder = Encoder.fresh(card, training.seed).to(device)
     objective = _objective(method, encoder, training.seed).to(device)
     if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
         write_yaml(out / "config.yaml", {**plain(card), "surroundings": surroundings()})
     with _Record(out) as record, tqdm(total=training.epochs * len(rows), unit="frame", disable=quiet) as bar:
         for epoch in _epochs(objective, encoder, source, Views(recipe, training.size, training.seed), training, bar):
@@ -191,7 +191,7 @@ def _epochs(
             bar.update(batch)
         seconds = time.perf_counter() - began
         values = Epoch(
-            epoch, float(loss.total), float(spread(loss.embeddings)), _rate(optimizer), steps * batch / seconds
+            epoch, float(loss.parts["loss"]), float(spread(loss.embeddings)), _rate(optimizer), steps * batch / seconds
         )
         bar.set_postfix(loss=f"{values.loss:.3f}", spread=f"{values.spread:.2f}")
         yield values

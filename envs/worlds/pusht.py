@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-import gymnasium as gym
 import gym_pusht  # noqa: F401  (registers the environment)
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 

@@ -109,7 +109,9 @@ class Filter(Invariance):
 
 def matrices(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
     """A (b, 3, 3) tensor from nine entries, each a number or one number per sample."""
-    entries = [torch.as_tensor(entry, dtype=like.dtype, device=like.device).expand(len(like)) for row in rows for entry in row]
+    entries = [
+        torch.as_tensor(entry, dtype=like.dtype, device=like.device).expand(len(like)) for row in rows for entry in row
+    ]
     return torch.stack(entries, 1).reshape(-1, 3, 3)
 
 

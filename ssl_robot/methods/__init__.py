@@ -12,7 +12,7 @@ class Loss:
 
     Attributes:
         total: Scalar.
-        parts: Its named parts, detached, for the record.
+        parts: Its named parts and, as ``loss``, the total, detached, for the record.
         embeddings: What the collapse monitor watches, (b, d), detached.
     """
 

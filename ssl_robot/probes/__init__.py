@@ -1,7 +1,10 @@
 """One file per question put to a frozen encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Score:
         high: Upper end.
         n: Test rows.
         chance: What an encoder that sees nothing scores.
+        resampled: The score under each resampling of the test episodes; two encoders asked the same question are
+            resampled alike, so that their scores can be subtracted pair by pair.
     """
 
     target: str
@@ -29,3 +34,4 @@ class Score:
     high: float
     n: int
     chance: float
+    resampled: NDArray[np.float64] = field(repr=False, compare=False)

@@ -39,10 +39,10 @@ def score(features: Tensor, frames: Frames, target: str, split: Split, head: Hea
     for i, name in enumerate(names):
         truth = columns[test, i]
         r2, guess = (_r2(guessed[:, i], truth, weights) for guessed in (predicted, chance))
-        scores.append(Score(label.name, name, "r2", "", *_interval(r2), len(test), guess[0]))
+        scores.append(Score(label.name, name, "r2", "", *_interval(r2), len(test), float(guess[0]), r2[1:]))
     for name, unit, right, wrong in _errors(predicted, chance, columns[test], label):
         value, guess = _mean(right, weights), _mean(wrong, weights)
-        scores.append(Score(label.name, name, "error", unit, *_interval(value), len(test), guess[0]))
+        scores.append(Score(label.name, name, "error", unit, *_interval(value), len(test), float(guess[0]), value[1:]))
     return scores
 
 

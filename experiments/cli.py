@@ -1,0 +1,44 @@
+"""The command line: one file per command in ``commands/``, heavy libraries loaded only by the command that runs."""
+
+import os
+import sys
+from typing import Any
+
+import tyro
+
+import ssl_robot.experiments.commands
+from ssl_robot import catalogue
+from ssl_robot.errors import InputError
+
+USAGE, INTERRUPTED = 2, 130
+
+
+def commands() -> dict[str, type]:
+    """Command names and the dataclasses that describe them."""
+    package = ssl_robot.experiments.commands
+    return {name.rstrip("_"): catalogue.found(package, name) for name in catalogue.names(package)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if done, 2 for input that cannot be used, 130 if interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
+    chosen: Any = tyro.extras.subcommand_cli_from_dict(
+        commands(), prog="ssl-robot", description="Frames in, encoder out, a verdict on every invariance.", args=words
+    )
+    try:
+        code: int = chosen.run()
+    except InputError as error:
+        print(f"ssl-robot: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("ssl-robot: interrupted; what is finished is kept, the same command goes on.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Bring a recording that others made into one file."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction
+
+
+@dataclass(frozen=True)
+class Import:
+    """Bring a dataset that others recorded into one file.
+
+    Attributes:
+        source: Folder of the dataset.
+        out: File to write.
+        format: How the dataset is laid out; auto looks at it.
+        size: Height and width of the frames, whatever their aspect was; their own size if not given.
+        camera: Camera to keep, may be given again; all if not given.
+        skip_bad: Leave damaged episodes out instead of stopping at the first.
+        if_exists: What to do with a file that is there already.
+    """
+
+    source: Positional[Path]
+    out: Path
+    format: Literal["auto", "lerobot"] = "auto"
+    size: int | None = None
+    camera: Annotated[tuple[str, ...], UseAppendAction] = ()
+    skip_bad: bool = False
+    if_exists: Literal["error", "overwrite"] = "error"
+
+    def run(self) -> int:
+        """Import, and say what was written and what was left out."""
+        from ssl_robot.datasets.imports import import_source
+
+        try:
+            done = import_source(
+                self.source, self.out, self.format, self.size, self.camera, self.skip_bad, self.if_exists
+            )
+        except KeyboardInterrupt:
+            print(f"ssl-robot: interrupted; {self.out} was not written.", file=sys.stderr)
+            return 130
+        for sentence in done.skipped:
+            print(f"skipped: {sentence}", file=sys.stderr)
+        left = f", {len(done.skipped)} damaged episode(s) left out" if done.skipped else ""
+        print(f"{self.out}: {done.frames:,} frames in {done.episodes:,} episode(s){left}")
+        return 0

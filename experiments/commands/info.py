@@ -1,0 +1,81 @@
+"""Say what is in a recording."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what is in a recording: frames, cameras, labels and their ranges, where it comes from.
+
+    Attributes:
+        data: Recording.
+        as_json: Print one JSON object instead of a text.
+        sheet: Picture (PNG) to draw: frames from all over the recording.
+        camera: Camera on the picture; the first one if not given.
+    """
+
+    data: Positional[Path]
+    as_json: Annotated[bool, arg(name="json")] = False
+    sheet: Path | None = None
+    camera: str | None = None
+
+    def run(self) -> int:
+        """Print it, and draw the sheet if asked to."""
+        from ssl_robot.datasets.store import FrameStore
+        from ssl_robot.datasets.summary import contact_sheet, summary
+
+        store = FrameStore(self.data, self.camera)
+        found = summary(store)
+        if self.sheet is not None:
+            contact_sheet(store, self.sheet)
+        print(json.dumps(found, allow_nan=False) if self.as_json else "\n".join(_text(self.data, found)))
+        return 0
+
+
+def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:
+    yield f"{path}: {found['frames']:,} frames in {found['episodes']:,} episode(s){_lengths(found)}, {_size(found)}"
+    yield f"source   {_source(found)}"
+    for task in found["provenance"].get("tasks", []):
+        yield f"task     {task}"
+    for name, camera in found["cameras"].items():
+        yield f"camera   {name}, {camera['width']} x {camera['height']}"
+    for name, label in found["labels"].items():
+        yield from _label("label  ", name, label)
+    if found["actions"]:
+        yield from _label("actions", "", found["actions"])
+    yield f"content  {found['fingerprint']}"
+
+
+def _lengths(found: dict[str, Any]) -> str:
+    low, high = min(found["lengths"]), max(found["lengths"])
+    return f" of {low:,} frame(s)" if low == high else f" of {low:,} to {high:,} frames"
+
+
+def _size(found: dict[str, Any]) -> str:
+    pixels = sum(item["height"] * item["width"] * item["channels"] for item in found["cameras"].values())
+    ratio = found["frames"] * pixels / found["bytes"]
+    return f"{found['bytes'] / 1e6:,.1f} MB, {found['compression']}, {ratio:.2f} times smaller than its pixels"
+
+
+def _source(found: dict[str, Any]) -> str:
+    more = found["provenance"]
+    parts = [found["source"], more.get("source_format"), more.get("robot_type"), more.get("license")]
+    rate = f"{found['fps']:g} frames/s" if found["fps"] else ""
+    return ", ".join(str(part) for part in (*parts, rate) if part) or "unknown"
+
+
+def _label(kind: str, name: str, label: dict[str, Any]) -> Iterator[str]:
+    yield f"{kind}  {name}{' ' if name else ''}({label['shape'][0]})"
+    width = max(len(component) for component in label["components"])
+    for component, unit, low, high in zip(label["components"], label["units"], label["min"], label["max"], strict=True):
+        yield f"           {component:{width}} {_number(low)} .. {_number(high)} {unit}".rstrip()
+
+
+def _number(value: float | None) -> str:
+    return f"{'unknown' if value is None else f'{value:.4g}':>10}"

@@ -1,0 +1,78 @@
+"""Train an encoder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Learn an encoder from a recording, without its labels; a quarter of the episodes is kept for the probes' test.
+
+    Attributes:
+        data: Recording to learn from.
+        out: Run directory to make.
+        method: Objective.
+        backbone: Network: small, resnet18 or wide.
+        recipe: Views: simsiam, crop, colour, shift or none.
+        having: Invariances to add to the recipe.
+        without: Invariances to leave out of it.
+        camera: Camera to learn from; the first one if not given.
+        epochs: Passes over the frames.
+        batch_size: Frames per step.
+        lr: Learning rate at batch 256.
+        size: Height and width of the views.
+        seed: Weights, order and views follow from it.
+        on_collapse: Stop or warn when all frames get the same embedding.
+        device: auto, cpu or cuda.
+    """
+
+    data: Positional[Path]
+    out: Path
+    method: str = "simsiam"
+    backbone: str = "small"
+    recipe: str = "simsiam"
+    having: Annotated[tuple[str, ...], arg(name="with")] = ()
+    without: tuple[str, ...] = ()
+    camera: str | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 2.0
+    size: int = 64
+    seed: int = 0
+    on_collapse: Literal["stop", "warn"] = "stop"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def run(self) -> int:
+        """Train, and say where the encoder is."""
+        import numpy as np
+
+        import ssl_robot.methods
+        from ssl_robot import catalogue
+        from ssl_robot.datasets.store import FrameStore
+        from ssl_robot.encoder import FILE
+        from ssl_robot.errors import InputError
+        from ssl_robot.pretrain import Training, pretrain
+        from ssl_robot.recipes import Recipe
+        from ssl_robot.splits import split
+
+        frames = FrameStore(self.data, self.camera)
+        recipe = Recipe.named(self.recipe)
+        for name in self.having:
+            recipe = recipe.having(name)
+        for name in self.without:
+            recipe = recipe.without(name)
+        training = Training(
+            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size, seed=self.seed,
+            on_collapse=self.on_collapse, device=self.device,
+        )  # fmt: skip
+        method = catalogue.found(ssl_robot.methods, self.method)()
+        if (self.out / FILE).exists():
+            raise InputError(f"{self.out} holds a finished run: choose another --out, or delete it.")
+        parts = split(frames)
+        rows = np.sort(np.concatenate([parts.train, parts.validation]))
+        pretrain(frames, rows, method, recipe, self.backbone, training, self.out)
+        print(self.out / FILE)
+        return 0

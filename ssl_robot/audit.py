@@ -1,0 +1,284 @@
+"""Invariances x probes x seeds: which of them cost an encoder what control needs."""
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ssl_robot.config import key, plain
+from ssl_robot.encoder import FILE, Card, Encoder, Layer, load
+from ssl_robot.errors import InputError
+from ssl_robot.features import blind, encoded, pixels, random_encoder
+from ssl_robot.frames import Frames, find_label
+from ssl_robot.methods import Method
+from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.pretrain import Training, pretrain
+from ssl_robot.probes import Score, pose
+from ssl_robot.recipes import Recipe
+from ssl_robot.splits import split
+from ssl_robot.verdicts import Finding, potential, trained
+
+LAYERS: tuple[Layer, ...] = ("output", "map")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a trained audit compares.
+
+    Attributes:
+        recipe: The recipe that invariances are added to or left out of.
+        invariances: Those asked about.
+        design: Add each to the recipe, or leave each out of it.
+        targets: Labels to read.
+        seeds: Pre-training runs per recipe.
+        backbone: Name of the network.
+        method: The objective.
+        training: How long and how fast; its seed is replaced.
+    """
+
+    recipe: Recipe
+    invariances: tuple[str, ...]
+    targets: tuple[str, ...]
+    design: Literal["add_one_in", "leave_one_out"] = "add_one_in"
+    seeds: int = 5
+    backbone: str = "small"
+    method: Method = field(default_factory=Simsiam)
+    training: Training = field(default_factory=Training)
+
+    def arms(self) -> dict[str, Recipe]:
+        """The recipes to train, the common one first."""
+        changed = self.recipe.having if self.design == "add_one_in" else self.recipe.without
+        return {"reference": self.recipe, **{name: changed(name) for name in self.invariances}}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one encoder on every target.
+
+    Attributes:
+        arm: Name of the arm.
+        seed: Pre-training seed.
+        scores: Per layer, the scores of all targets.
+        failure: Why there are none, if the run failed.
+    """
+
+    arm: str
+    seed: int
+    scores: dict[str, list[Score]]
+    failure: str = ""
+
+
+def instant(
+    frames: Frames, targets: Sequence[str], recipe: Recipe, size: int, backbone: str = "wide"
+) -> tuple[list[Finding], list[Result]]:
+    """Potential harm: what features that are exactly blind to an invariance can no longer tell. No training.
+
+    Args:
+        frames: Frames with labels; many independent poses.
+        targets: Labels to read.
+        recipe: The invariances asked about, with their strengths.
+        size: Frames are resized to this.
+        backbone: Network with random weights whose features are averaged.
+
+    Returns:
+        The findings, and the scores behind them: plain features, blind ones, and raw pixels.
+    """
+    parts = split(frames)
+    encoder = random_encoder(Card(backbone, size, *_statistics(frames)))
+
+    def scored(features: torch.Tensor) -> list[Score]:
+        return [score for target in targets for score in pose.score(features, frames, target, parts)]
+
+    with tqdm(total=2 + len(recipe.names), unit="encoder", desc="potential harm") as bar:
+        plain_scores = scored(encoded(encoder, frames))
+        bar.update()
+        results = [
+            Result("pixels", 0, {"output": scored(pixels(frames))}),
+            Result("plain", 0, {"output": plain_scores}),
+        ]
+        bar.update()
+        findings: list[Finding] = []
+        for name, item in zip(recipe.names, recipe.invariances, strict=True):
+            scores = scored(blind(encoder, frames, item))
+            results.append(Result(f"blind:{name}", 0, {"output": scores}))
+            findings += potential(name, plain_scores, scores, "output")
+            bar.update()
+    return findings, results
+
+
+def _statistics(frames: Frames) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    rows = np.linspace(0, len(frames) - 1, min(len(frames), 500)).astype(np.int64)
+    pixel = frames.take(rows).reshape(-1, 3) / 255
+    mean, std = pixel.mean(0).tolist(), np.maximum(pixel.std(0), 0.01).tolist()
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def run(study: Study, frames: Frames, probed: Frames, out: Path, workers: int = 2) -> list[Result]:
+    """Train every arm with every seed and probe it; finished runs are kept and not repeated.
+
+    Args:
+        study: What to compare.
+        frames: Frames to pre-train on.
+        probed: Frames with labels, for the probe; may be the same.
+        out: Folder for the runs.
+        workers: Processes side by side, one thread each.
+
+    Raises:
+        InputError: If a label or an invariance is not known, or fewer than two seeds are asked for.
+    """
+    if study.seeds < 2:
+        raise InputError(f"{study.seeds} seed(s) give no interval: ask for --seeds 2 or more, better 5.")
+    for target in study.targets:
+        find_label(probed, target)
+    rows = _unexamined(frames, probed)
+    arms = study.arms()
+    tasks = [
+        _Task(study, arm, recipe, seed, frames, rows, probed, out)
+        for seed in range(study.seeds)
+        for arm, recipe in (*arms.items(), ("random", Recipe()))
+    ]
+    results = [_recalled(task) for task in tasks]
+    missing = [task for task, result in zip(tasks, results, strict=True) if result is None]
+    with tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="run", desc="trained audit") as bar:
+        fresh = list(_performed(missing, workers, bar))
+    done = {(result.arm, result.seed): result for result in (*filter(None, results), *fresh)}
+    return [done[task.arm, task.seed] for task in tasks]
+
+
+def findings(study: Study, results: Sequence[Result]) -> list[Finding]:
+    """Verdicts on every invariance from the trained encoders, per layer; arms with failed runs are left out."""
+    by_arm = {arm: [r for r in results if r.arm == arm] for arm in {r.arm for r in results}}
+    whole = {arm for arm, runs in by_arm.items() if not any(r.failure for r in runs)}
+    asked = [name for name in study.invariances if name in whole]
+    if not asked or "reference" not in whole:
+        return []
+    found: list[Finding] = []
+    for layer in LAYERS:
+        scores = {arm: [r.scores[layer] for r in by_arm[arm]] for arm in whole}
+        pairs = {name: (scores["reference"], scores[name]) for name in asked}
+        if study.design == "leave_one_out":
+            pairs = {name: (having_not, having) for name, (having, having_not) in pairs.items()}
+        found += trained(study.design, pairs, scores["random"], layer)
+    return found
+
+
+@dataclass(frozen=True)
+class _Task:
+    study: Study
+    arm: str
+    recipe: Recipe
+    seed: int
+    frames: Frames
+    rows: NDArray[np.int64]
+    probed: Frames
+    out: Path
+
+    @property
+    def training(self) -> Training:
+        return Training(**{**asdict(self.study.training), "seed": self.seed})
+
+    @property
+    def folder(self) -> Path:
+        """Named by everything the encoder depends on."""
+        recipe = "random" if self.arm == "random" else self.recipe.as_dict()
+        content = (
+            recipe,
+            self.training,
+            self.study.method,
+            self.study.backbone,
+            self.frames.fingerprint,
+            self.rows.tolist(),
+        )
+        return self.out / "runs" / f"{self.arm}-{self.seed}-{key(*content)[:8]}"
+
+    @property
+    def answer(self) -> Path:
+        """Named by what was asked on top."""
+        return self.folder / f"scores-{key(self.study.targets, self.probed.fingerprint, LAYERS)[:8]}.json"
+
+
+def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
+    """Rows whose episode does not begin like one of the probe's test episodes."""
+    examined = np.unique(probed.contents[probed.episodes[split(probed).test]])
+    return np.flatnonzero(~np.isin(frames.contents, examined)[frames.episodes])
+
+
+def _performed(tasks: list[_Task], workers: int, bar: "tqdm[Any]") -> Iterator[Result]:
+    """Results as they come; two single-thread processes beat one with two threads by far."""
+    if not tasks:
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_settle)
+    try:
+        for future in as_completed([pool.submit(_perform, task) for task in tasks]):
+            bar.update()
+            yield future.result()
+    except BaseException:
+        for child in multiprocessing.active_children():  # or leaving would wait for their runs to end
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _settle() -> None:
+    """One thread per worker; an interrupt is the parent's to handle."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _perform(task: _Task) -> Result:
+    """Train one encoder and put every question to it."""
+    try:
+        encoder = _encoder(task)
+        parts = split(task.probed)
+        scores = {}
+        for layer in LAYERS:
+            features = encoded(encoder, task.probed, layer)
+            scores[layer] = [
+                score for target in task.study.targets for score in pose.score(features, task.probed, target, parts)
+            ]
+    except InputError as error:
+        return Result(task.arm, task.seed, {}, str(error))
+    result = Result(task.arm, task.seed, scores)
+    _remember(task, result)
+    return result
+
+
+def _encoder(task: _Task) -> Encoder:
+    if (task.folder / FILE).is_file():
+        return load(task.folder)
+    if task.arm == "random":
+        card = Card(task.study.backbone, task.training.size, *_statistics(task.frames))
+        encoder = random_encoder(card, task.seed)
+        task.folder.mkdir(parents=True, exist_ok=True)
+        encoder.save(task.folder / FILE)
+        return encoder
+    study = task.study
+    return pretrain(
+        task.frames, task.rows, study.method, task.recipe, study.backbone, task.training, task.folder, quiet=True
+    )
+
+
+def _remember(task: _Task, result: Result) -> None:
+    partial = task.answer.with_suffix(".partial")
+    values = {layer: [{**vars(s), "resampled": []} for s in scores] for layer, scores in result.scores.items()}
+    partial.write_text(json.dumps(plain(values)))
+    partial.replace(task.answer)
+
+
+def _recalled(task: _Task) -> Result | None:
+    if not task.answer.is_file():
+        return None
+    values = json.loads(task.answer.read_text())
+    scores = {layer: [Score(**{**item, "resampled": np.empty(0)}) for item in items] for layer, items in values.items()}
+    return Result(task.arm, task.seed, scores)

@@ -1,0 +1,112 @@
+"""The command line as a user meets it: help that is light, errors that are one sentence, files that are whole."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import pytest
+
+from ssl_robot.experiments import cli
+
+
+def fails(capsys, *words):
+    """The message of a command that must refuse its input."""
+    assert cli.main([str(word) for word in words]) == cli.USAGE
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("ssl-robot: ")
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize("command", [*cli.commands(), ""])
+def test_help_loads_nothing_heavy(command):
+    script = (
+        "import sys\nfrom ssl_robot.experiments import cli\n"
+        f"try: cli.main({[command] if command else []} + ['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'gymnasium', 'matplotlib', 'h5py', 'scipy', 'av', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ssl-robot" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["gym_pusht/PushX-v9"], "check its name"),
+        (["Nowhere-v0"], "No world here knows"),
+        (["gym_pusht/PushT-v0", "--size", "-3"], "--size 8 or more"),
+        (["gym_pusht/PushT-v0", "--explorer", "wild"], "choose from"),
+        (["gym_pusht/PushT-v0", "--reset-every", "-1"], "no negative number"),
+    ],
+)
+def test_collect_refuses_in_one_sentence_and_leaves_nothing(capsys, tmp_path, words, says):
+    out = tmp_path / "f.h5"
+    assert says in fails(capsys, "collect", *words, "--out", out, "--frames", 5)
+    assert not out.exists()
+
+
+def test_zero_frames_are_refused(capsys, tmp_path):
+    assert "at least one frame" in fails(
+        capsys, "collect", "gym_pusht/PushT-v0", "--out", tmp_path / "f.h5", "--frames", 0
+    )
+
+
+def test_a_finished_file_is_not_overwritten_unasked(capsys, tmp_path):
+    words = ["collect", "gym_pusht/PushT-v0", "--out", str(tmp_path / "f.h5"), "--frames", "3", "--size", "32"]
+    assert cli.main(words) == 0
+    assert "--if-exists" in fails(capsys, *words)
+    assert cli.main([*words, "--if-exists", "append"]) == 0
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["data"].attrs["total"] == 6
+
+
+@pytest.mark.parametrize("command", ["info", "pretrain", "probe", "audit"])
+def test_files_that_are_not_ours_are_refused(capsys, tmp_path, command):
+    def words(path):
+        before = ["pose", "random"] if command == "probe" else []
+        after = [] if command in ("info", "probe") else ["--out", tmp_path / "out"]
+        return [command, *before, path, *after]
+
+    assert "There is no file" in fails(capsys, *words(tmp_path / "missing.h5"))
+    (tmp_path / "text.h5").write_text("not HDF5 at all")
+    assert "HDF5" in fails(capsys, *words(tmp_path / "text.h5"))
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["data/demo_0/obs/x"] = [1]
+    assert "not written by ssl_robot" in fails(capsys, *words(tmp_path / "foreign.h5"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_names_are_answered_with_the_known_ones(capsys, tmp_path, resets):
+    path, out = resets.path, tmp_path / "run"
+    assert "simsiam" in fails(capsys, "pretrain", path, "--out", out, "--method", "simclear")
+    assert "resnet18" in fails(capsys, "pretrain", path, "--out", out, "--backbone", "big")
+    assert "crop" in fails(capsys, "pretrain", path, "--out", out, "--recipe", "cake")
+    assert "rotation" in fails(capsys, "pretrain", path, "--out", out, "--with", "rotatoin")
+    assert "top" in fails(capsys, "pretrain", path, "--out", out, "--camera", "wrist")
+    assert "poses/block" in fails(capsys, "probe", "pose", "random", path, "--target", "state")
+    assert "no encoder" in fails(capsys, "probe", "pose", tmp_path / "nothing", path)
+    assert "at least 1" in fails(capsys, "pretrain", path, "--out", out, "--epochs", "0")
+    assert not out.exists()
+
+
+def test_probe_prints_one_json_object(capsys, resets):
+    words = ["probe", "pose", "random", str(resets.path), "--target", "block", "--json"]
+    assert cli.main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {"probe", "encoder", "scores"} <= set(answer)
+    keys = {"target", "component", "metric", "value", "low", "high", "n", "chance"}
+    assert all(keys <= set(score) for score in answer["scores"])
+    assert {score["component"] for score in answer["scores"]} == {"x", "y", "angle", "angle cos", "angle sin"}
+
+
+def test_pretrain_then_probe(capsys, tmp_path, resets):
+    run = tmp_path / "run"
+    assert cli.main(["pretrain", str(resets.path), "--out", str(run), "--epochs", "1", "--size", "32"]) == 0
+    assert "holds a finished run" in fails(capsys, "pretrain", resets.path, "--out", run)
+    assert cli.main(["probe", "pose", str(run), str(resets.path), "--target", "block"]) == 0
+    table = capsys.readouterr().out
+    assert all(word in table for word in ("pixels", "random", "chance", "angle sin"))

@@ -1,0 +1,190 @@
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from ssl_robot import backbones, encoder
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Frames
+from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.pretrain import Training, pretrain
+from ssl_robot.recipes import Recipe
+
+METHOD = Simsiam(width=32)
+SHORT = Training(epochs=2, batch_size=16, size=16, device="cpu")
+ROWS = np.arange(5, 69)
+
+
+def run(frames: Frames, training: Training = SHORT, rows: NDArray[np.int64] = ROWS, out: Path | None = None):
+    return pretrain(frames, rows, METHOD, Recipe.named("simsiam"), "small", training, out, quiet=True)
+
+
+def weights(trained: encoder.Encoder) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in trained.backbone.state_dict().values()])
+
+
+def test_the_same_seed_gives_the_same_encoder(resets: FrameStore) -> None:
+    """To the bit on a CPU, and whatever other random numbers the process has drawn."""
+    first = weights(run(resets))
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert torch.equal(weights(run(resets)), first)
+
+
+def test_another_seed_gives_another_encoder(resets: FrameStore) -> None:
+    assert not torch.allclose(weights(run(resets)), weights(run(resets, replace(SHORT, seed=1))), atol=1e-2)
+
+
+def test_training_disturbs_no_other_random_numbers(resets: FrameStore) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(resets)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_training_moves_every_weight_of_the_backbone(resets: FrameStore) -> None:
+    trained, fresh = run(resets).backbone, backbones.build("small", SHORT.seed)
+    for (name, after), before in zip(trained.named_parameters(), fresh.parameters(), strict=True):
+        assert not torch.equal(after, before), name
+
+
+def test_the_encoder_comes_back_frozen_and_in_eval_mode(resets: FrameStore) -> None:
+    trained = run(resets)
+    assert not any(parameter.requires_grad for parameter in trained.parameters())
+    assert not any(module.training for module in trained.modules())
+
+
+class Guarded:
+    """Frames of which only some may be read."""
+
+    def __init__(self, frames: Frames, allowed: NDArray[np.int64]) -> None:
+        self._frames, self._allowed = frames, allowed
+        self.seen: set[int] = set()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._frames, name)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        assert np.isin(indices, self._allowed).all(), "read a row it was not given"
+        self.seen |= set(indices.tolist())
+        return self._frames.take(indices)
+
+
+@pytest.mark.parametrize("resident", [True, False], ids=["kept in memory", "read as needed"])
+def test_only_the_given_rows_are_read(resets: FrameStore, resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not resident:
+        monkeypatch.setattr("ssl_robot.pretrain._RESIDENT_BYTES", 0)
+    rows = np.arange(3, 160, 2)
+    guarded = Guarded(resets, rows)
+    run(guarded, rows=rows)
+    assert guarded.seen == set(rows.tolist())
+
+
+def test_frames_that_do_not_fit_give_the_same_encoder(resets: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = weights(run(resets))
+    monkeypatch.setattr("ssl_robot.pretrain._RESIDENT_BYTES", 0)
+    assert torch.equal(weights(run(resets)), expected)
+
+
+def test_the_card_says_where_the_encoder_comes_from(resets: FrameStore) -> None:
+    card = run(resets).card
+    pixels = resets.take(ROWS).reshape(-1, 3) / 255
+    np.testing.assert_allclose(card.mean, pixels.mean(0), atol=1e-4)
+    np.testing.assert_allclose(card.std, pixels.std(0), atol=1e-4)
+    assert card.size == 16
+    assert Recipe.from_dict(card.recipe) == Recipe.named("simsiam")
+    assert card.origin["data"] == resets.fingerprint
+    assert card.origin["method"] == "simsiam"
+    assert card.origin["simsiam"]["width"] == 32
+    assert card.origin["training"]["batch_size"] == 16
+
+
+def test_a_run_directory_holds_configuration_metrics_and_encoder(resets: FrameStore, tmp_path: Path) -> None:
+    trained = run(resets, out=tmp_path)
+    written = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert written["backbone"] == "small"
+    assert list(written["recipe"]) == list(Recipe.named("simsiam").names)
+    assert written["origin"]["data"] == resets.fingerprint
+    assert written["origin"]["training"]["seed"] == 0
+    assert written["surroundings"]["versions"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    assert not list(tmp_path.glob("*.partial"))
+    torch.testing.assert_close(weights(encoder.load(tmp_path)), weights(trained), atol=0, rtol=0)
+    assert load_file(tmp_path / "encoder.safetensors").keys() == trained.backbone.state_dict().keys()
+
+
+def test_metrics_have_a_line_an_epoch(resets: FrameStore, tmp_path: Path) -> None:
+    run(resets, replace(SHORT, epochs=5), out=tmp_path)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        lines = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
+    assert [line["epoch"] for line in lines] == [0, 1, 2, 3, 4]
+    assert all(-1 <= line["loss"] <= 1 and 0 < line["spread"] < 1.2 and line["frames_per_s"] > 0 for line in lines)
+
+
+def test_rates_follow_the_schedule(resets: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warm-up for both groups; then the backbone and projector along a cosine, the predictor constant."""
+    rates = []
+    step = torch.optim.SGD.step
+
+    def noted(self: torch.optim.SGD, *args: object) -> object:
+        rates.append([group["lr"] for group in self.param_groups])
+        sizes.append([sum(p.numel() for p in group["params"]) for group in self.param_groups])
+        return step(self, *args)
+
+    sizes: list[list[int]] = []
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    run(resets, replace(SHORT, epochs=10, lr=0.8, warmup=2))
+    peak, steps = 0.8 * 16 / 256, 4
+    assert len(rates) == 40
+    for i, (decaying, constant) in enumerate(rates):
+        warm = min(1, (i + 1) / (2 * steps))
+        assert constant == pytest.approx(peak * warm)
+        assert decaying == pytest.approx(peak * warm * 0.5 * (1 + math.cos(math.pi * i / 40)))
+    predictor = 32 * 8 + 2 * 8 + 8 * 32 + 32
+    assert sizes[0][1] == predictor
+    assert sizes[0][0] > predictor
+
+
+def test_too_few_frames_say_so(resets: FrameStore) -> None:
+    with pytest.raises(InputError, match="7 frames are too few"):
+        run(resets, rows=np.arange(7))
+
+
+def test_fewer_frames_than_a_batch_are_a_smaller_batch(resets: FrameStore) -> None:
+    run(resets, replace(SHORT, batch_size=512, epochs=1), rows=np.arange(9))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(resets: FrameStore, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The loss is nan.*lower --lr \(it is 1e\+30\)"):
+        run(resets, replace(SHORT, lr=1e30, warmup=0), out=tmp_path)
+    assert not (tmp_path / "encoder.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("batch_size", 1), ("size", 8), ("lr", -0.1), ("warmup", -1), ("momentum", -0.1), ("weight_decay", -1e-4)],
+)
+def test_impossible_values_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"^{name} is {value}, but must be at least"):
+        replace(SHORT, **{name: value})
+
+
+def test_an_unknown_backbone_is_refused(resets: FrameStore) -> None:
+    with pytest.raises(InputError, match=r"no backbone 'vast': choose from resnet18, small"):
+        pretrain(resets, ROWS, METHOD, Recipe(), "vast", SHORT, quiet=True)
+
+
+def test_an_unknown_device_is_refused(resets: FrameStore) -> None:
+    with pytest.raises(InputError, match="device"):
+        run(resets, replace(SHORT, device="abacus"))

@@ -1,0 +1,58 @@
+"""Intervals against SciPy's paired t, and their error rates under the null."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ssl_robot.statistics import adjusted, moderated_t
+
+
+def test_one_row_is_the_paired_t():
+    values = np.random.default_rng(0).normal(0.3, 1, (1, 6))
+    ours, theirs = moderated_t(values), stats.ttest_1samp(values[0], 0)
+    low, high = theirs.confidence_interval()
+    assert ours.p[0] == pytest.approx(theirs.pvalue)
+    assert (ours.low[0], ours.high[0]) == pytest.approx((low, high))
+
+
+def test_rows_of_one_variance_share_it():
+    """Rows that are shifted copies have one variance: it is used as it is, with all rows' degrees of freedom."""
+    row = np.random.default_rng(1).normal(size=5)
+    values = np.stack([row, row + 1, row - 2, row + 4])
+    ours = moderated_t(values)
+    error = row.std(ddof=1) / np.sqrt(5)
+    assert (ours.high - ours.low) / 2 == pytest.approx(np.full(4, stats.t.ppf(0.975, 16) * error))
+
+
+@pytest.mark.parametrize(("rows", "seeds"), [(3, 3), (4, 5), (12, 3)])
+def test_false_alarms_stay_near_five_percent(rows, seeds):
+    """With as few as three rows the prior is itself a guess, and 5% become 7%."""
+    rng = np.random.default_rng(2)
+    p = np.concatenate([moderated_t(rng.normal(size=(rows, seeds))).p for _ in range(3000 // rows)])
+    assert 0.025 < (p < 0.05).mean() < 0.075
+
+
+def test_borrowing_finds_more_than_each_row_alone():
+    rng = np.random.default_rng(3)
+    tables = [rng.normal(2.0, 1, (6, 4)) for _ in range(200)]
+    ours = np.mean([(moderated_t(table).p < 0.05).mean() for table in tables])
+    alone = np.mean([(stats.ttest_1samp(table, 0, axis=1).pvalue < 0.05).mean() for table in tables])
+    assert ours > alone + 0.1
+
+
+def test_detectable_effects_are_found_nine_times_out_of_ten():
+    rng = np.random.default_rng(4)
+    rows, seeds = 8, 5
+    effect = np.mean([moderated_t(rng.normal(size=(rows, seeds))).detectable.mean() for _ in range(200)])
+    p = np.concatenate([moderated_t(rng.normal(effect, 1, (rows, seeds))).p for _ in range(200)])
+    assert 0.82 < (p < 0.05).mean() < 0.96
+
+
+def test_no_difference_at_all_is_no_evidence():
+    ours = moderated_t(np.zeros((3, 4)))
+    assert (ours.p > 0.99).all()
+    assert np.isfinite(ours.low).all()
+
+
+def test_adjustment_is_benjamini_hochberg():
+    assert adjusted(np.array([0.01, 0.02, 0.03, 0.5])) == pytest.approx([0.04, 0.04, 0.04, 0.5])

@@ -1,0 +1,115 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import ssl_robot.invariances
+from ssl_robot import catalogue
+from ssl_robot.recipes import Recipe
+from ssl_robot.views import Views
+
+NAMES = catalogue.names(ssl_robot.invariances)
+RECIPES = st.lists(st.sampled_from(NAMES), unique=True, min_size=1).map(lambda names: _recipe(*names))
+
+
+def _recipe(*names: str) -> Recipe:
+    recipe = Recipe()
+    for name in names:
+        recipe = recipe.having(name)
+    return recipe
+
+
+def frames(b: int = 70, h: int = 24, w: int = 24) -> Tensor:
+    """More of them than fit a piece, of which the CPU makes 32 at a time."""
+    return torch.randint(256, (b, h, w, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+@given(recipe=RECIPES, cut=st.integers(1, 69), step=st.integers(0, 10**6), view=st.integers(0, 1))
+def test_a_view_is_the_same_whatever_the_batch_is_cut_into(recipe: Recipe, cut: int, step: int, view: int) -> None:
+    views, images, samples = Views(recipe, 16, 5), frames(), torch.arange(70) * 31
+    whole = views(images, samples, step, view)
+    parts = [views(images[part], samples[part], step, view) for part in (slice(cut), slice(cut, None))]
+    for name, drawn in whole.parameters.items():
+        assert torch.equal(torch.cat([part.parameters[name] for part in parts]), drawn)
+    torch.testing.assert_close(torch.cat([part.images for part in parts]), whole.images, atol=1e-6, rtol=0)
+
+
+@given(recipe=RECIPES, order=st.permutations(range(40)))
+def test_a_view_is_the_same_in_any_order(recipe: Recipe, order: list[int]) -> None:
+    views, images, samples = Views(recipe, 16, 5), frames(40), torch.arange(40)
+    straight, mixed = views(images, samples, 3, 0), views(images[order], samples[order], 3, 0)
+    for name, drawn in straight.parameters.items():
+        assert torch.equal(mixed.parameters[name], drawn[order])
+    torch.testing.assert_close(mixed.images, straight.images[order], atol=1e-6, rtol=0)
+
+
+@given(recipe=RECIPES, size=st.integers(16, 40))
+def test_replay_gives_the_same_pixels_at_the_size_asked_for(recipe: Recipe, size: int) -> None:
+    view = Views(recipe, size, 5)(frames(), torch.arange(70), 3, 0)
+    assert view.images.shape == (70, 3, size, size)
+    assert view.images.dtype == torch.float32
+    assert set(view.parameters) == set(recipe.names)
+    assert torch.equal(Views(recipe, size, seed=999).replay(frames(), view.parameters), view.images)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (48, 64), (15, 11)])
+@pytest.mark.parametrize("names", [(), ("brightness",), ("crop", "rotation")])
+def test_frames_of_any_shape_become_views_of_one_size(names: tuple[str, ...], shape: tuple[int, int]) -> None:
+    view = Views(_recipe(*names), 24, 0)(frames(3, *shape), torch.arange(3), 0, 0)
+    assert view.images.shape == (3, 3, 24, 24)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_views_steps_and_seeds_draw_anew(name: str) -> None:
+    recipe, samples = Recipe().having(name, p=0.5), torch.arange(64)
+    first = Views(recipe, 16, 5).draw(samples, 3, 0)[name]
+    others = [Views(recipe, 16, seed).draw(samples, step, view)[name] for seed, step, view in _OTHERS]
+    for other in others:
+        assert (first != other).any(1).float().mean() > 0.2
+    assert (first != first.roll(1, 0)).any(1).float().mean() > 0.2  # nor do samples share their numbers
+
+
+_OTHERS = [(5, 3, 1), (5, 4, 0), (6, 3, 0), (5, 4, 1)]
+
+
+def test_invariances_draw_independently() -> None:
+    """Which frames are flipped says nothing about which are grey, nor one gain about another."""
+    drawn = Views(_recipe("brightness", "contrast", "saturation", "hue"), 16, 0).draw(torch.arange(5000), 0, 0)
+    correlation = torch.corrcoef(torch.cat(list(drawn.values()), 1).T) - torch.eye(4)
+    assert correlation.abs().max() < 4 / 5000**0.5
+
+
+def test_what_one_invariance_draws_does_not_depend_on_the_others() -> None:
+    """So that arms of an audit differ in nothing but what was left out."""
+    samples = torch.arange(20)
+    full = Views(Recipe.named("simsiam"), 16, 0).draw(samples, 0, 0)
+    less = Views(Recipe.named("simsiam").without("flip"), 16, 0).draw(samples, 0, 0)
+    assert set(full) - set(less) == {"flip"}
+    for name, drawn in less.items():
+        assert torch.equal(drawn, full[name])
+
+
+@pytest.mark.parametrize("order", [("flip", "rotation"), ("rotation", "flip")])
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_one_resampling_is_the_same_as_one_after_the_other(order: tuple[str, str], turns: int) -> None:
+    """In the recipe's order, which matters: a flip and a quarter turn do not commute."""
+    images = frames(5)
+    steps = {
+        "flip": (torch.full((5, 1), -1.0), lambda images: images.flip(3)),
+        "rotation": (torch.full((5, 1), turns * torch.pi / 2), lambda images: images.rot90(turns, (2, 3))),
+    }
+    fused = Views(_recipe(*order), 24, 0).replay(images, {name: steps[name][0] for name in order})
+    expected = images.permute(0, 3, 1, 2).float() / 255
+    for name in order:
+        expected = steps[name][1](expected)
+    torch.testing.assert_close(fused, expected, atol=1e-4, rtol=0)
+
+
+def test_a_crop_of_a_shift_samples_once() -> None:
+    """Shifted by half a pixel and back, the frame is as sharp as before."""
+    images = frames(5)
+    half = torch.tensor([[1 / 24, 0.0]]).expand(5, 2)
+    back = torch.tensor([[1.0, 1.0, -1 / 24, 0.0]]).expand(5, 4)
+    view = Views(_recipe("shift", "crop"), 24, 0).replay(images, {"shift": half, "crop": back})
+    torch.testing.assert_close(view, images.permute(0, 3, 1, 2).float() / 255, atol=1e-4, rtol=0)
