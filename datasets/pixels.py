@@ -4,6 +4,7 @@ import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import error as _DamagedError
 
 import numpy as np
 from isal import isal_zlib
@@ -67,7 +68,7 @@ class Chunks:
             try:
                 # asking for at most one byte too many keeps a damaged stream from filling the memory
                 data = isal_zlib.decompressobj().decompress(data, expected + 1)
-            except isal_zlib.error as error:
+            except _DamagedError as error:
                 raise InputError(
                     f"{self.path} is damaged at frame {index}: {error}; record or copy it again."
                 ) from None

@@ -120,7 +120,8 @@ class FrameStore:
     @cached_property
     def _chunks(self) -> Chunks:
         """Where the frames lie, asked of HDF5 once."""
-        offset, size, deflated = (np.zeros(len(self), kind) for kind in (np.int64, np.int64, np.bool_))
+        offset, size = np.zeros((2, len(self)), np.int64)
+        deflated = np.zeros(len(self), np.bool_)
         with open_file(self.path) as file:
             first = 0
             for demo, rows in zip(self._demos, self._rows, strict=True):

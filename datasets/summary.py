@@ -1,6 +1,7 @@
 """What is in a recording: numbers for programs, and a picture for people."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,14 @@ def _provenance(store: FrameStore) -> dict[str, Any]:
 
 
 def _unpacked(value: object) -> object:
+    """A text of JSON as what it says, any other text or number that JSON can carry as it is, the rest as a text."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)
         except ValueError:
             return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value if isinstance(value, (str, int, float, bool)) else str(value)
 
 

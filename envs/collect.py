@@ -118,13 +118,14 @@ def _episode(env: World, sink: FrameSink, explorer: Any, plan: Plan, seed: int, 
     observation, info = env.env.reset(seed=seed)
     sink.begin(seed)
     period = 1.0 / float(env.env.metadata.get("render_fps", 1) or 1)
-    for step in range(min(plan.reset_every or plan.frames, plan.frames - bar.n)):
+    limit = min(plan.reset_every or plan.frames, plan.frames - int(bar.n))
+    for step in range(limit):
         frames, labels, action = env.frames(observation), env.labels(observation, info), explorer.act()
         observation, reward, terminated, truncated, info = env.env.step(action)
-        cut = bool(plan.reset_every) and step + 1 == plan.reset_every
-        row = Row(frames, {**labels, "actions": action}, float(reward), terminated, truncated or cut, step * period)
+        truncated = truncated or step + 1 == limit
+        row = Row(frames, {**labels, "actions": action}, float(reward), terminated, truncated, step * period)
         sink.add(row)
         bar.update()
         if terminated or truncated:
             break
-    sink.end(env.frames(observation))
+    sink.end(env.frames(observation), bool(info.get("is_success", False)))

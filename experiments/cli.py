@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tyro
@@ -13,7 +14,7 @@ from ssl_robot.errors import InputError
 USAGE, INTERRUPTED = 2, 130
 
 
-def commands() -> dict[str, type]:
+def commands() -> dict[str, Callable[..., Any]]:
     """Command names and the dataclasses that describe them."""
     package = ssl_robot.experiments.commands
     return {name.rstrip("_"): catalogue.found(package, name) for name in catalogue.names(package)}

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -73,7 +73,7 @@ class Result:
 
     arm: str
     seed: int
-    scores: dict[str, list[Score]]
+    scores: Mapping[str, list[Score]]
     failure: str = ""
 
 
@@ -241,7 +241,7 @@ def _perform(task: _Task) -> Result:
     try:
         encoder = _encoder(task)
         parts = split(task.probed)
-        scores = {}
+        scores: dict[str, list[Score]] = {}
         for layer in LAYERS:
             features = encoded(encoder, task.probed, layer)
             scores[layer] = [

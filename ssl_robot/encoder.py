@@ -51,6 +51,9 @@ class Encoder(nn.Module):
         card: What it needs to be used.
     """
 
+    _mean: Tensor
+    _std: Tensor
+
     def __init__(self, backbone: backbones.Backbone, card: Card) -> None:
         super().__init__()
         self.backbone = backbone

@@ -81,7 +81,7 @@ class FrameSink(Protocol):
     def add(self, row: Row) -> None:
         """Append one row to the episode."""
 
-    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None) -> None:
+    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool = False) -> None:
         """End the episode; ``final`` holds the frames seen after its last action."""
 
 

@@ -19,4 +19,5 @@ def spread(embeddings: Tensor) -> Tensor:
         A scalar, detached.
     """
     unit = F.normalize(embeddings.detach().float(), dim=1)
-    return unit.std(0).mean() * unit.shape[1] ** 0.5
+    value: Tensor = unit.std(0).mean() * unit.shape[1] ** 0.5
+    return value

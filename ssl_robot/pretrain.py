@@ -74,7 +74,7 @@ class Epoch:
     frames_per_s: float
 
 
-class Collapse(InputError):
+class CollapseError(InputError):
     """Every frame gets the same embedding; the message says what to change."""
 
 
@@ -104,7 +104,7 @@ def pretrain(
         The encoder, frozen.
 
     Raises:
-        Collapse: If all embeddings become the same and ``on_collapse`` is ``stop``.
+        CollapseError: If all embeddings become the same and ``on_collapse`` is ``stop``.
         InputError: If there are too few frames, or the loss stops being a number.
     """
     if len(rows) < 8:
@@ -142,7 +142,7 @@ def _objective(method: Method, encoder: Encoder, seed: int) -> Objective:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         objective = method.build(encoder.backbone, encoder.width)
-    return objective.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return objective.train().to(memory_format=torch.channels_last)
 
 
 class _Source:
@@ -225,7 +225,7 @@ def _rate(optimizer: torch.optim.SGD) -> float:
 def _step(objective: Objective, optimizer: torch.optim.SGD, views: list[Tensor]) -> Loss:
     loss: Loss = objective([view.contiguous(memory_format=torch.channels_last) for view in views])
     optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()  # type: ignore[no-untyped-call]
+    loss.total.backward()
     optimizer.step()
     return loss
 
@@ -262,9 +262,9 @@ def _watch(epochs: list[Epoch], training: Training) -> None:
     if len(epochs) >= _PATIENCE and all(epoch.spread < COLLAPSED for epoch in epochs[-_PATIENCE:]):
         message = (
             f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding (spread "
-            f"{epochs[-1].spread:.3f}, healthy is near 1): keep --stop-gradient, raise --batch-size, change --lr, "
-            "or check that the frames differ ('ssl-robot info --sheet')."
+            f"{epochs[-1].spread:.3f}, healthy is near 1): raise --batch-size, change --lr, keep the method's "
+            "stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
         )
         if training.on_collapse == "stop":
-            raise Collapse(message)
+            raise CollapseError(message)
         tqdm.write(message)

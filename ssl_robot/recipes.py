@@ -9,7 +9,7 @@ from ssl_robot import catalogue
 from ssl_robot.errors import InputError
 from ssl_robot.invariances import Invariance
 
-_GEOMETRY = {"crop": {}, "flip": {}}
+_GEOMETRY: dict[str, dict[str, float]] = {"crop": {}, "flip": {}}
 _JITTER = {"brightness": {"p": 0.8}, "contrast": {"p": 0.8}, "saturation": {"p": 0.8}, "hue": {"p": 0.8, "turn": 0.1}}
 
 _NAMED: dict[str, Mapping[str, Mapping[str, float]]] = {

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot.splits import Split
@@ -60,7 +61,7 @@ def fit(features: Tensor, targets: Tensor, split: Split, head: Head = "kernel") 
     return Fit(best * std + mean, len(train))
 
 
-def _thinned(rows: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     if len(rows) <= _MOST_ROWS:
         return rows
     return rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)]

@@ -52,11 +52,11 @@ def write(out: Path, about: About, found: Sequence[Finding], results: Sequence[R
     """
     (out / "scores.csv").write_text(_csv(results))
     (out / "report.json").write_text(json.dumps(_json(about, found, results), indent=1))
-    figures = {
+    figures: dict[str, bytes] = {
         design: plots.effects([f for f in found if f.design == design and f.layer == "output"])
         for design in dict.fromkeys(f.design for f in found)
     }
-    pictures = {"views": plots.views(about.probed, asked(about.study)), **figures}
+    pictures: dict[str, bytes] = {"views": plots.views(about.probed, asked(about.study)), **figures}
     for name, picture in pictures.items():
         (out / f"{name}.png").write_bytes(picture)
     page = _page(about, found, results, {name: base64.b64encode(data).decode() for name, data in pictures.items()})
@@ -147,7 +147,9 @@ def _facts(about: About) -> dict[str, Any]:
     parts = split(about.probed)
     return {
         "frames to pre-train on": len(about.frames),
-        "frames for the probe": f"{len(parts.train)} training, {len(parts.validation)} validation, {len(parts.test)} test",
+        "probe frames: training + validation + test": " + ".join(
+            str(len(rows)) for rows in (parts.train, parts.validation, parts.test)
+        ),
         "fingerprints": f"{about.frames.fingerprint}, {about.probed.fingerprint}",
         "seeds": about.study.seeds if about.design else "one random network, no training",
         "design": about.design.replace("_", " ") or "potential harm only",

@@ -1,6 +1,6 @@
 """From scores to verdicts: what having an invariance does to each component."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +101,7 @@ def potential(invariance: str, plain: Scores, blind: Scores, layer: str) -> list
 
 def trained(
     design: Design,
-    pairs: dict[str, tuple[Sequence[Scores], Sequence[Scores]]],
+    pairs: Mapping[str, tuple[Sequence[Scores], Sequence[Scores]]],
     untrained: Sequence[Scores],
     layer: str,
 ) -> list[Finding]:
@@ -171,5 +171,5 @@ def _values(scores: Sequence[Scores], i: int) -> NDArray[np.float64]:
     return np.array([seed[i].value for seed in scores])
 
 
-def _table(pairs: dict[str, tuple[Sequence[Scores], Sequence[Scores]]], i: int, side: int) -> NDArray[np.float64]:
+def _table(pairs: Mapping[str, tuple[Sequence[Scores], Sequence[Scores]]], i: int, side: int) -> NDArray[np.float64]:
     return np.stack([_values(pair[side], i) for pair in pairs.values()])

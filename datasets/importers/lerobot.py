@@ -335,9 +335,9 @@ def _filmed(path: Path, name: str, times: NDArray[np.float64], tolerance: float)
     for frame in _decoded(path, name):
         if count == len(times):
             raise _DamageError(f"{name} goes on after its {count} rows")
-        if frame.time is None or abs(frame.time - times[count]) > tolerance:
+        if frame.pts is None or abs(frame.time - times[count]) > tolerance:
             raise _DamageError(f"{name} has frame {count} at {frame.time} s, its row at {times[count]:.3f} s")
-        yield frame.to_ndarray(format="rgb24")
+        yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
         count += 1
     if count < len(times):
         raise _DamageError(f"{name} ends after {count} of {len(times)} frames")

@@ -15,7 +15,7 @@ class Import:
     Attributes:
         source: Folder of the dataset.
         out: File to write.
-        format: How the dataset is laid out; auto looks at it.
+        format: Layout of the dataset, as in lerobot; auto looks at it.
         size: Height and width of the frames, whatever their aspect was; their own size if not given.
         camera: Camera to keep, may be given again; all if not given.
         skip_bad: Leave damaged episodes out instead of stopping at the first.
@@ -24,7 +24,7 @@ class Import:
 
     source: Positional[Path]
     out: Path
-    format: Literal["auto", "lerobot"] = "auto"
+    format: str = "auto"
     size: int | None = None
     camera: Annotated[tuple[str, ...], UseAppendAction] = ()
     skip_bad: bool = False

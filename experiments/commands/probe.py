@@ -94,6 +94,4 @@ def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None
         cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
         print(f"{f'{first.target} {first.component}'[-33:]:34}{metric:8}{cells}{first.chance:>10.3f}")
     rows = f"{len(parts.train)} training, {len(parts.validation)} validation, {len(parts.test)} test frames"
-    print(
-        f"\n{head} head on frozen features (pixels: 32x32, ridge); {rows}, no episode in two; 95% intervals over test episodes."
-    )
+    print(f"\n{head} head on frozen features (pixels: 32x32, ridge); {rows}, no episode in two; 95% intervals.")

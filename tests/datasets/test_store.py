@@ -1,0 +1,431 @@
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.datasets.writer import FrameWriter
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Label, Row, Schema
+
+POSE = Label("poses/block", ("x", "angle"), ("m", "rad"), (False, True))
+STATE = Label("state", ("0",), ("",), (False,))
+SCHEMA = Schema({"top": (4, 6, 3), "wrist": (2, 2, 3)}, (POSE, STATE, Label.plain("actions", 2)))
+
+
+@dataclass(frozen=True)
+class Episode:
+    rows: list[Row]
+    seed: int | None
+    final: dict[str, NDArray[np.uint8]] | None = None
+
+
+def episodes(lengths: list[int], seed: int = 0, schema: Schema = SCHEMA, final: bool = False) -> list[Episode]:
+    """Recordings of noise in frames and numbers; every row can be told from every other."""
+    rng = np.random.default_rng(seed)
+
+    def look() -> dict[str, NDArray[np.uint8]]:
+        return {name: rng.integers(0, 256, shape, np.uint8) for name, shape in schema.cameras.items()}
+
+    def row(step: int, last: bool) -> Row:
+        labels = {label.name: rng.normal(size=len(label.components)) for label in schema.labels}
+        return Row(look(), labels, float(rng.normal()), last and step % 2 == 0, last and step % 2 == 1, step / 10)
+
+    return [
+        Episode(
+            [row(step, step + 1 == length) for step in range(length)],
+            None if number % 3 == 2 else int(rng.integers(2**40)),
+            look() if final else None,
+        )
+        for number, length in enumerate(lengths)
+    ]
+
+
+def write(path: Path, recorded: list[Episode], schema: Schema = SCHEMA, **options: Any) -> FrameStore:
+    with FrameWriter(path, schema, {"source": "noise", "fps": 10}, **options) as writer:
+        for episode in recorded:
+            writer.begin(episode.seed)
+            for row in episode.rows:
+                writer.add(row)
+            writer.end(episode.final)
+    return FrameStore(path)
+
+
+def check(store: FrameStore, recorded: list[Episode]) -> None:
+    """Everything that was written is read back."""
+    rows = [row for episode in recorded for row in episode.rows]
+    everywhere = np.arange(len(rows))
+    assert len(store) == len(rows)
+    for camera, shape in store.schema.cameras.items():
+        seen = FrameStore(store.path, camera)
+        assert seen.shape == shape
+        np.testing.assert_array_equal(seen.take(everywhere), [row.frames[camera] for row in rows])
+    assert store.label_names == tuple(label.name for label in store.schema.labels)
+    for label in store.schema.labels:
+        assert store.label(label.name) == label
+        np.testing.assert_array_equal(store.values(label.name), [row.labels[label.name] for row in rows])
+    lengths = [len(episode.rows) for episode in recorded]
+    np.testing.assert_array_equal(store.episodes, np.repeat(np.arange(len(lengths)), lengths))
+    assert store.seeds.tolist() == [-1 if episode.seed is None else episode.seed for episode in recorded]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    independent=st.booleans(),
+    raw=st.booleans(),
+    flush_rows=st.integers(1, 8),
+)
+@settings(max_examples=40)
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], independent: bool, raw: bool, flush_rows: int
+) -> None:
+    """Wherever the flushes fall."""
+    path = tmp_path_factory.mktemp("store") / "recording.h5"
+    recorded = episodes([1] * len(lengths) if independent else lengths)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ssl_robot.datasets.writer.FLUSH_ROWS", flush_rows)
+        check(write(path, recorded, independent=independent, raw=raw), recorded)
+
+
+@given(indices=st.lists(st.integers(0, 39), max_size=60))
+@settings(max_examples=25)
+def test_rows_are_read_in_any_order_and_more_than_once(noise: FrameStore, indices: list[int]) -> None:
+    everything = noise.take(np.arange(40))
+    np.testing.assert_array_equal(noise.take(np.array(indices, np.int64)), everything[indices])
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> FrameStore:
+    return write(tmp_path_factory.mktemp("store") / "noise.h5", episodes([10] * 4))
+
+
+def test_rows_that_are_not_there_are_refused(noise: FrameStore) -> None:
+    with pytest.raises(IndexError):
+        noise.take(np.array([40]))
+
+
+def test_another_reader_sees_the_same(tmp_path: Path) -> None:
+    """HDF5's own deflate filter undoes what ISA-L did; columns and attributes are where FORMAT.md says."""
+    recorded = episodes([3, 2], final=True)
+    write(tmp_path / "a.h5", recorded)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].attrs["total"] == 5
+        assert file["data"].attrs["source"] == "noise"
+        assert json.loads(file["data"].attrs["env_args"])["type"] == 2
+        assert list(file["data"]) == ["demo_0", "demo_1"]
+        for name, episode in zip(file["data"], recorded, strict=True):
+            demo, rows = file["data"][name], episode.rows
+            assert demo.attrs["num_samples"] == len(rows)
+            for camera in SCHEMA.cameras:
+                assert demo["obs"][camera].compression == "gzip"
+                np.testing.assert_array_equal(demo["obs"][camera], [row.frames[camera] for row in rows])
+                np.testing.assert_array_equal(demo["final_obs"][camera], [(episode.final or {})[camera]])
+            np.testing.assert_array_equal(demo["poses/block"], [row.labels["poses/block"] for row in rows])
+            np.testing.assert_array_equal(demo["obs/state"], [row.labels["state"] for row in rows])
+            np.testing.assert_array_equal(demo["actions"], [row.labels["actions"] for row in rows])
+            np.testing.assert_array_equal(demo["rewards"], [row.reward for row in rows])
+            np.testing.assert_array_equal(demo["terminated"], [row.terminated for row in rows])
+            np.testing.assert_array_equal(demo["truncated"], [row.truncated for row in rows])
+            np.testing.assert_array_equal(demo["dones"], [row.terminated or row.truncated for row in rows])
+            np.testing.assert_array_equal(demo["timestamps"], [row.time for row in rows])
+            assert list(demo["poses/block"].attrs["components"]) == ["x", "angle"]
+
+
+def test_independent_rows_share_a_group_and_stay_episodes(tmp_path: Path) -> None:
+    recorded = episodes([1] * 30)
+    check(write(tmp_path / "a.h5", recorded, independent=True), recorded)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(file["data"]) == ["demo_0"]
+        assert file["data/demo_0"].attrs["independent"]
+
+
+def test_a_group_holds_a_thousand_independent_rows(tmp_path: Path) -> None:
+    schema = Schema({"top": (2, 2, 3)})
+    recorded = episodes([1] * 2100, schema=schema)
+    check(write(tmp_path / "a.h5", recorded, schema, independent=True), recorded)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert sorted(demo.attrs["num_samples"] for demo in file["data"].values()) == [100, 1000, 1000]
+
+
+def test_equal_scenes_have_equal_contents_in_any_file(tmp_path: Path) -> None:
+    """The split depends on it: whatever the compression, and whether rows are independent."""
+    recorded = episodes([1] * 5)
+    stores = [
+        write(tmp_path / "a.h5", recorded, independent=True),
+        write(tmp_path / "b.h5", recorded, raw=True),
+        write(tmp_path / "c.h5", recorded[::-1]),
+    ]
+    contents = [store.contents.tolist() for store in stores]
+    assert contents[0] == contents[1] == contents[2][::-1]
+    assert len(set(contents[0])) == 5
+
+
+def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+    recorded = episodes([3, 2])
+    first = write(tmp_path / "a.h5", recorded)
+    shutil.copy(tmp_path / "a.h5", tmp_path / "copy.h5")
+    same = [FrameStore(tmp_path / "copy.h5"), write(tmp_path / "raw.h5", recorded, raw=True)]
+    other = [write(tmp_path / "other.h5", episodes([3, 2], seed=1)), FrameStore(tmp_path / "a.h5", "wrist")]
+    recorded[1].rows[1].labels["actions"][0] += 1
+    other.append(write(tmp_path / "moved.h5", recorded))
+    assert {store.fingerprint for store in same} == {first.fingerprint}
+    assert len({store.fingerprint for store in [first, *other]}) == 4
+
+
+def test_a_store_travels_to_other_processes(noise: FrameStore) -> None:
+    noise.take(np.arange(3))  # what it found out about the file does not travel
+    there = pickle.loads(pickle.dumps(noise))
+    np.testing.assert_array_equal(there.take(np.arange(40)), noise.take(np.arange(40)))
+    assert there.fingerprint == noise.fingerprint
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_appending_goes_on_where_the_file_ended(tmp_path: Path, independent: bool) -> None:
+    recorded = [episodes([1] * 4, seed) for seed in range(3)]
+    write(tmp_path / "a.h5", recorded[0], independent=independent)
+    for more in recorded[1:]:
+        write(tmp_path / "a.h5", more, independent=independent, if_exists="append")
+    check(FrameStore(tmp_path / "a.h5"), [episode for part in recorded for episode in part])
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].attrs["total"] == 12
+
+
+def test_episodes_may_follow_independent_rows(tmp_path: Path) -> None:
+    single, several = episodes([1, 1, 1]), episodes([4, 2], seed=1)
+    write(tmp_path / "a.h5", single, independent=True)
+    check(write(tmp_path / "a.h5", several, if_exists="append"), single + several)
+
+
+def test_overwriting_leaves_nothing_of_the_old(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", episodes([3, 3]))
+    recorded = episodes([2], seed=1)
+    check(write(tmp_path / "a.h5", recorded, if_exists="overwrite"), recorded)
+
+
+def test_a_file_that_exists_is_not_touched_unasked(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", episodes([3]))
+    before = (tmp_path / "a.h5").read_bytes()
+    with pytest.raises(InputError, match="exists: .*--if-exists append or overwrite"):
+        write(tmp_path / "a.h5", episodes([1]))
+    assert (tmp_path / "a.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Schema({"top": (4, 6, 3)}, SCHEMA.labels),
+        Schema({"top": (4, 4, 3), "wrist": (2, 2, 3)}, SCHEMA.labels),
+        Schema(SCHEMA.cameras, SCHEMA.labels[:2]),
+        Schema(SCHEMA.cameras, (Label("poses/block", ("x", "angle"), ("m", "deg"), (False, True)), *SCHEMA.labels[1:])),
+        Schema(SCHEMA.cameras, (Label("poses/block", ("x", "angle"), ("m", "rad"), (False,) * 2), *SCHEMA.labels[1:])),
+    ],
+    ids=["camera", "size", "label", "unit", "circular"],
+)
+def test_rows_of_another_kind_are_not_appended(tmp_path: Path, schema: Schema) -> None:
+    recorded = episodes([3])
+    write(tmp_path / "a.h5", recorded)
+    with pytest.raises(InputError, match="holds other cameras, sizes or labels"):
+        write(tmp_path / "a.h5", episodes([1], schema=schema), schema, if_exists="append")
+    check(FrameStore(tmp_path / "a.h5"), recorded)
+
+
+def test_an_episode_without_rows_leaves_nothing(tmp_path: Path) -> None:
+    """Neither at the end nor between others, where the next one's seed is its own."""
+    recorded = episodes([2, 0, 3, 0], final=True)
+    check(write(tmp_path / "a.h5", recorded), [recorded[0], recorded[2]])
+
+
+def test_a_recording_that_never_began_can_be_gone_on_with(tmp_path: Path) -> None:
+    """As the message that refuses to read it says."""
+    write_nothing = FrameWriter(tmp_path / "a.h5", SCHEMA, {})
+    write_nothing.close()
+    with pytest.raises(InputError, match="holds no frames: .*--if-exists append"):
+        FrameStore(tmp_path / "a.h5")
+    recorded = episodes([2])
+    check(write(tmp_path / "a.h5", recorded, if_exists="append"), recorded)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"folder .*none does not exist"):
+        write(tmp_path / "none" / "a.h5", episodes([1]))
+
+
+def test_a_camera_that_is_not_there_lists_the_cameras(noise: FrameStore) -> None:
+    with pytest.raises(InputError, match="no camera 'side': choose from top, wrist"):
+        FrameStore(noise.path, "side")
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.h5", tmp_path):
+        with pytest.raises(InputError, match="no file .*'ssl-robot collect'"):
+            FrameStore(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_what_is_not_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be opened as HDF5"):
+        FrameStore(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("kind", ["empty", "a dataset", "robomimic"])
+def test_hdf5_of_others_points_to_the_import(tmp_path: Path, kind: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        if kind == "a dataset":
+            file["data"] = np.zeros(3)
+        elif kind == "robomimic":
+            file.create_dataset("data/demo_0/obs/image", data=np.zeros((2, 4, 4, 3), np.uint8))
+            file["data"].attrs["total"] = 2
+    with pytest.raises(InputError, match=r"not written by ssl_robot: .*ssl-robot import .*a\.h5 --out"):
+        FrameStore(tmp_path / "a.h5")
+
+
+def test_a_newer_format_is_refused(noise: FrameStore, tmp_path: Path) -> None:
+    shutil.copy(noise.path, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data"].attrs["format_version"] = 2
+    with pytest.raises(InputError, match="format version 2, newer than 1: upgrade"):
+        FrameStore(tmp_path / "a.h5")
+
+
+def test_rows_beyond_the_count_are_not_read(noise: FrameStore, tmp_path: Path) -> None:
+    """What a writer that died left behind."""
+    shutil.copy(noise.path, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data/demo_3"].attrs["num_samples"] = 7
+    store = FrameStore(tmp_path / "a.h5")
+    assert len(store) == 37
+    np.testing.assert_array_equal(store.take(np.arange(37)), noise.take(np.arange(37)))
+    assert len(store.values("state")) == 37
+
+
+def test_an_episode_that_had_no_time_to_begin_is_no_episode(noise: FrameStore, tmp_path: Path) -> None:
+    """Its group is there, its rows are not: it must not take a place among those that are split."""
+    shutil.copy(noise.path, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data/demo_1"].attrs["num_samples"] = 0
+    store = FrameStore(tmp_path / "a.h5")
+    assert store.contents.tolist() == noise.contents[[0, 2, 3]].tolist()
+    assert sorted(set(store.episodes.tolist())) == [0, 1, 2]
+
+
+_RECORDER = """
+import sys
+import numpy as np
+from ssl_robot.datasets import writer
+from ssl_robot.frames import Label, Row, Schema
+
+writer.FLUSH_ROWS = 16
+independent = sys.argv[2] == "True"
+schema = Schema({"top": (8, 8, 3)}, (Label.plain("state", 1),))
+with writer.FrameWriter(sys.argv[1], schema, {}, independent) as sink:
+    flush = sink.flush
+    def told() -> None:
+        flush()
+        print(row, flush=True)
+    sink.flush = told
+    for row in range(10**6):
+        if independent or row % 40 == 0:
+            sink.begin(row)
+        sink.add(Row({"top": np.full((8, 8, 3), row % 251, np.uint8)}, {"state": np.array([row])}))
+"""
+
+
+def killed(path: Path, independent: bool, after: int) -> int:
+    """A recorder killed while it writes; how many rows it had said were on disk."""
+    command = [sys.executable, "-c", _RECORDER, str(path), str(independent)]
+    # the installed package or the checkout, whichever this process uses
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= after:
+                break
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    return after
+
+
+@pytest.mark.parametrize("independent", [True, False], ids=["resets", "episodes"])
+@pytest.mark.parametrize("after", [40, 333, 1100])
+def test_a_recorder_that_is_killed_leaves_whole_rows(tmp_path: Path, independent: bool, after: int) -> None:
+    promised = killed(tmp_path / "a.h5", independent, after)
+    store = FrameStore(tmp_path / "a.h5")
+    rows = np.arange(len(store))
+    assert len(store) >= promised
+    np.testing.assert_array_equal(store.values("state")[:, 0], rows)
+    np.testing.assert_array_equal(store.take(rows), np.broadcast_to((rows % 251)[:, None, None, None], (len(rows), 8, 8, 3)))
+    assert len(store.seeds) == len(store.contents) == store.episodes[-1] + 1
+    with FrameWriter(store.path, store.schema, {}, independent, if_exists="append") as writer:
+        writer.begin(7)
+        writer.add(Row({"top": np.zeros((8, 8, 3), np.uint8)}, {"state": np.array([-1])}))
+    assert len(FrameStore(store.path)) == len(store) + 1
+
+
+def mutations(whole: bytes, count: int) -> Iterator[bytes]:
+    """Cut short, or with a few bits flipped, half of those where the file describes itself."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        if i % 4 == 0:
+            yield whole[: int(rng.integers(len(whole)))]
+            continue
+        content = bytearray(whole)
+        end = len(whole) if i % 2 else min(len(whole), 8000)
+        for place in rng.integers(end, size=int(rng.integers(1, 4))):
+            content[place] ^= 1 << int(rng.integers(8))
+        yield bytes(content)
+
+
+_READER = """
+import sys
+from pathlib import Path
+import numpy as np
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.errors import InputError
+
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        store = FrameStore(path)
+        store.take(np.arange(len(store)))
+        for name in store.label_names:
+            store.values(name)
+        outcome = f"read {store.fingerprint} {len(store.episodes)} {len(store.seeds)}"
+    except InputError as error:
+        outcome = "refused"
+        assert str(path) in str(error)
+    except Exception as error:
+        outcome = f"{type(error).__name__}: {error}"
+    print(path.name, outcome, flush=True)
+"""
+
+
+@pytest.mark.parametrize("independent", [True, False], ids=["resets", "episodes"])
+def test_a_damaged_file_is_refused_or_read_but_never_crashes(tmp_path: Path, independent: bool) -> None:
+    """Read in a process of its own: a crash of the HDF5 library would take this one along."""
+    write(tmp_path / "whole.h5", episodes([1] * 12 if independent else [4, 3, 5]), independent=independent)
+    folder, count = tmp_path / "damaged", 200
+    folder.mkdir()
+    for i, content in enumerate(mutations((tmp_path / "whole.h5").read_bytes(), count)):
+        (folder / f"{i:03}.h5").write_bytes(content)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _READER, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, f"crashed after {done.stdout[-200:]!r}: {done.stderr[-2000:]}"
+    outcomes = [line.split(" ", 1)[1] for line in done.stdout.splitlines()]
+    assert len(outcomes) == count
+    assert [outcome for outcome in outcomes if not outcome.startswith(("read", "refused"))] == []
+    assert outcomes.count("refused") > count / 4

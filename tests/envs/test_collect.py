@@ -1,0 +1,190 @@
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.envs import collect
+from ssl_robot.envs.worlds.pusht import Pusht
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Row
+
+PUSHT = "gym_pusht/PushT-v0"
+
+
+@dataclass
+class Listed:
+    """A sink that keeps everything."""
+
+    seeds: list[int | None] = field(default_factory=list)
+    episodes: list[list[Row]] = field(default_factory=list)
+    finals: list[Any] = field(default_factory=list)
+
+    def begin(self, seed: int | None = None) -> None:
+        self.seeds.append(seed)
+        self.episodes.append([])
+
+    def add(self, row: Row) -> None:
+        self.episodes[-1].append(row)
+
+    def end(self, final: Any = None) -> None:
+        self.finals.append(final)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for episode in self.episodes for row in episode]
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        return np.stack([row.frames["top"] for row in self.rows])
+
+
+def recorded(plan: collect.Plan, size: int = 32) -> Listed:
+    sink = Listed()
+    collect.collect(collect.world(PUSHT, size), sink, plan)
+    return sink
+
+
+def test_a_plan_gives_its_frames_in_episodes_of_its_length() -> None:
+    sink = recorded(collect.Plan(17, reset_every=5, seed=3))
+    assert [len(episode) for episode in sink.episodes] == [5, 5, 5, 2]
+    assert sink.seeds == [3, 4, 5, 6]
+    assert [row.truncated for row in sink.rows] == ([False] * 4 + [True]) * 3 + [False] * 2
+    assert [row.time for row in sink.episodes[0]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert all(final["top"].shape == (32, 32, 3) for final in sink.finals)
+    assert len(sink.finals) == 4
+
+
+def test_without_resets_an_episode_runs_to_its_own_end() -> None:
+    """PushT's time limit is 300 steps; a random finger does not get there first."""
+    sink = recorded(collect.Plan(303, seed=1), size=8)
+    assert [len(episode) for episode in sink.episodes] == [300, 3]
+    assert sink.rows[299].truncated
+    assert not any(row.terminated for row in sink.rows)
+
+
+def test_a_seed_repeats_pixels_poses_and_actions() -> None:
+    first, again, other = (recorded(collect.Plan(12, reset_every=4, seed=seed)) for seed in (5, 5, 50))
+    np.testing.assert_array_equal(again.frames, first.frames)
+    for name in ("poses/block", "agent_pos", "actions"):
+        for one, two in zip(first.rows, again.rows, strict=True):
+            np.testing.assert_array_equal(one.labels[name], two.labels[name])
+    assert not np.array_equal(other.frames, first.frames)
+    assert len(np.unique([row.labels["actions"] for row in first.rows], axis=0)) == 12
+
+
+def test_frames_are_those_of_the_simulator_before_each_action(exploration: FrameStore) -> None:
+    """The simulator itself, reset to each episode's seed and given the recorded actions."""
+    env = gym.make(PUSHT, obs_type="pixels", observation_width=64, observation_height=64)
+    frames = exploration.take(np.arange(len(exploration)))
+    actions, poses = exploration.values("actions"), exploration.values("poses/block")
+    agent = exploration.values("agent_pos")
+    for episode in (0, 7):
+        observation, info = env.reset(seed=int(exploration.seeds[episode]))
+        for row in np.flatnonzero(exploration.episodes == episode):
+            np.testing.assert_array_equal(frames[row], observation)
+            np.testing.assert_allclose(poses[row, :2], info["block_pose"][:2])
+            np.testing.assert_allclose(np.exp(1j * poses[row, 2]), np.exp(1j * info["block_pose"][2]))
+            np.testing.assert_allclose(agent[row], info["pos_agent"])
+            observation, _, _, _, info = env.step(actions[row].astype(np.float32))
+
+
+def test_labels_belong_to_their_frames(resets: FrameStore) -> None:
+    """The finger is the only thing that is more blue than grey: its middle is where the label says."""
+    frames = resets.take(np.arange(300)).astype(int)
+    blue = (frames[..., 2] - frames[..., 0] - 60).clip(0)
+    ys, xs = np.mgrid[:64, :64] + 0.5
+    mass = blue.sum((1, 2))
+    middle = np.stack([(blue * axis).sum((1, 2)) / mass for axis in (xs, ys)], 1) * 512 / 64
+    assert np.abs(middle - resets.values("agent_pos")).max() < 8  # a pixel
+
+
+def test_frames_carry_no_cross_at_the_last_action(exploration: FrameStore) -> None:
+    """As those of ``render()`` do, in red; an encoder could read the action off it."""
+
+    def red(frame: NDArray[np.uint8], action: NDArray[np.float64]) -> bool:
+        column, row = (action / 512 * len(frame)).astype(int)
+        r, g, b = frame[row, column].astype(int)
+        return bool(r - g > 100 and r - b > 100)
+
+    frames, actions = exploration.take(np.arange(len(exploration))), exploration.values("actions")
+    within = np.flatnonzero(np.diff(exploration.episodes) == 0)
+    assert not any(red(frames[row + 1], actions[row]) for row in within)
+    env = gym.make(PUSHT, obs_type="pixels", render_mode="rgb_array")
+    env.reset(seed=0)
+    for action in actions[:20]:
+        env.step(action.astype(np.float32))
+        assert red(np.asarray(env.render()), action)
+
+
+@given(st.floats(-50, 50) | st.integers(-8, 8).map(lambda turns: turns * math.pi))
+def test_angles_are_wrapped(angle: float) -> None:
+    """Half open, so that no angle has two names; just below -pi is where rounding could leave it at pi."""
+    for turned in (angle, math.nextafter(angle, -math.inf), math.nextafter(angle, math.inf)):
+        info = {"block_pose": (1.0, 2.0, turned), "pos_agent": np.zeros(2)}
+        wrapped = Pusht.labels(object.__new__(Pusht), None, info)["poses/block"][2]
+        assert -math.pi <= wrapped < math.pi
+        assert abs(math.remainder(wrapped - turned, 2 * math.pi)) < 1e-9
+
+
+def test_recorded_angles_span_the_turn(resets: FrameStore) -> None:
+    angles = resets.values("poses/block")[:, 2]
+    assert -math.pi <= angles.min() < -2.8
+    assert 2.8 < angles.max() < math.pi
+    assert resets.label("poses/block").circular == (False, False, True)
+
+
+def test_the_file_says_where_its_frames_come_from(resets: FrameStore) -> None:
+    attributes = resets.attributes
+    assert attributes["source"] == PUSHT
+    assert attributes["source_version"]
+    assert attributes["fps"] == 10
+    assert json.loads(attributes["plan"]) == {"frames": 300, "reset_every": 1, "explorer": "uniform", "seed": 7}
+    environment = json.loads(attributes["env_args"])
+    again = gym.make(environment["env_name"], **environment["env_kwargs"])
+    first, _ = again.reset(seed=int(resets.seeds[0]))
+    np.testing.assert_array_equal(first, resets.take(np.array([0]))[0])
+
+
+@pytest.mark.parametrize("env_id", ["Pong-v5", "PushT-v0", ""])
+def test_an_environment_nobody_knows_is_refused(env_id: str) -> None:
+    with pytest.raises(InputError, match=f"No world here knows the environment '{env_id}': there is .*pusht"):
+        collect.world(env_id, 64)
+
+
+@pytest.mark.parametrize("env_id", ["gym_pusht/PushT-v9", "gym_pusht/Push", "gym_pusht/"])
+def test_an_environment_that_does_not_exist_is_refused(env_id: str) -> None:
+    with pytest.raises(InputError, match=f"Gymnasium cannot make '{env_id}'"):
+        collect.world(env_id, 64)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 7])
+def test_frames_too_small_to_show_anything_are_refused(size: int) -> None:
+    with pytest.raises(InputError, match=f"A frame of {size} pixels .*--size 8 or more"):
+        collect.world(PUSHT, size)
+
+
+@pytest.mark.parametrize("space", [gym.spaces.Discrete(3), gym.spaces.Dict({"a": gym.spaces.Box(0, 1)})])
+def test_actions_that_are_no_vector_are_refused(space: gym.Space[Any]) -> None:
+    env = collect.world(PUSHT, 32)
+    env.env.action_space = space
+    with pytest.raises(InputError, match="only continuous"):
+        collect.schema(env, 32)
+
+
+@pytest.mark.parametrize("values", [{"frames": 0}, {"reset_every": -1}, {"seed": -1}])
+def test_an_impossible_plan_is_refused(values: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="give at least one frame, and no negative number"):
+        collect.Plan(**{"frames": 5, **values})
+
+
+def test_an_unknown_explorer_lists_the_explorers() -> None:
+    with pytest.raises(InputError, match="'brownian'.*uniform"):
+        recorded(collect.Plan(5, explorer="brownian"))
