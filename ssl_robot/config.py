@@ -27,7 +27,11 @@ def plain(value: Any) -> Any:
 
 
 def key(*values: Any) -> str:
-    """A short text that is the same for the same content, in any process."""
+    """A short text that is the same for the same content, in any process.
+
+    >>> key({"a": (1, 2), "b": 0}) == key({"b": 0, "a": [1, 2]})
+    True
+    """
     return hashlib.sha256(json.dumps(plain(values), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

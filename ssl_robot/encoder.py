@@ -102,6 +102,10 @@ class Encoder(nn.Module):
     def forward(self, frames: Images, layer: Layer = "output") -> Tensor:
         """Features of frames.
 
+        >>> encoder = Encoder.fresh(Card("small", 64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), seed=0).eval()
+        >>> encoder(np.zeros((2, 96, 128, 3), np.uint8)).shape
+        torch.Size([2, 128])
+
         Args:
             frames: uint8, (b, h, w, 3) or (b, 3, h, w), any size.
             layer: ``output`` for the vector a policy reads, ``map`` for the feature map before pooling.

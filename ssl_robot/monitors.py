@@ -12,6 +12,10 @@ def spread(embeddings: Tensor) -> Tensor:
     The per-channel standard deviation of z/|z|, times the root of the number of channels (SimSiam, section 4.1: a
     healthy run lies near 1/sqrt(d) before that scaling).
 
+    >>> import torch
+    >>> float(spread(torch.ones(8, 4)))
+    0.0
+
     Args:
         embeddings: (b, d).
 

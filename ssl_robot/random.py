@@ -17,6 +17,9 @@ def uniforms(seed: int, step: int, samples: Tensor, stream: int, count: int) -> 
 
     The finaliser of splitmix64 (Steele, Lea and Flood 2014), applied to each coordinate in turn.
 
+    >>> uniforms(0, 0, torch.tensor([7, 8]), 0, 2)[0].equal(uniforms(0, 0, torch.tensor([7]), 0, 2)[0])
+    True
+
     Args:
         seed: The run's seed.
         step: Counts the batches.

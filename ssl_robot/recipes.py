@@ -64,7 +64,11 @@ class Recipe:
         return tuple(name_of(item) for item in self.invariances)
 
     def having(self, name: str, **strengths: float) -> "Recipe":
-        """The recipe with one invariance more, or with that one's strengths changed."""
+        """The recipe with one invariance more, or with that one's strengths changed.
+
+        >>> Recipe.named("crop").having("rotation", degrees=30).as_dict()["rotation"]
+        {'p': 1.0, 'degrees': 30}
+        """
         if name in self.names:
             changed = (replace(i, **strengths) if name_of(i) == name else i for i in self.invariances)
             return Recipe(tuple(changed))

@@ -35,6 +35,10 @@ def moderated_t(differences: Array, level: float = 0.95, power: float = 0.9) -> 
     the power (Smyth 2004, limma). With three rows of three seeds 5% of false alarms become 7%; from a dozen rows on
     they stay 5%.
 
+    >>> estimates = moderated_t(np.array([[0.9, 1.0, 1.1], [-0.1, 0.0, 0.1]]))
+    >>> bool(estimates.low[0] > 0), bool(estimates.low[1] > 0)
+    (True, False)
+
     Args:
         differences: (rows, seeds); at least two seeds.
         level: Of the intervals.

@@ -1,0 +1,27 @@
+"""Every example in a docstring gives what it says."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INSIDE = ("datasets", "envs", "experiments")  # installed inside the library
+FILES = [file for folder in ("ssl_robot", *INSIDE) for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def dotted(file: Path) -> str:
+    """The name a file is imported by."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("ssl_robot", *parts) if parts[0] in INSIDE else parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("name", map(dotted, FILES))
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples():
+    found = doctest.DocTestFinder().find(importlib.import_module("ssl_robot.recipes"))
+    assert sum(len(test.examples) for test in found) >= 2
