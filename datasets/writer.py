@@ -36,7 +36,7 @@ IfExists = Literal["error", "append", "overwrite"]
 class FrameWriter:
     """Writes episodes into a file; a ``FrameSink``, and a context manager that closes it.
 
-    A new file grows under a temporary name until its first flush, so that nothing half-made is left behind.
+    The file is whole after every flush; one that never got a row is removed again.
 
     Args:
         path: The file.
@@ -119,14 +119,17 @@ class FrameWriter:
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Flush and close; an episode without rows is dropped."""
+        """Flush and close; an episode without rows is dropped, and so is a file without episodes."""
         if not self._file:
             return
         self.flush()
         if self._group is not None and self._rows_in_group == 0:
             del self._data[self._group.name]
+        empty = not len(self._data)
         self._pool.shutdown()
         self._file.close()
+        if empty:
+            self.path.unlink()
 
     def __enter__(self) -> Self:
         return self

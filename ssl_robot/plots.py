@@ -34,7 +34,7 @@ def effects(found: Sequence[Finding]) -> bytes:
         axis.set_title(component)
         axis.set_xlabel("change of R2" if unit == "R2" else f"change of error, {unit}\n(reversed: better to the right)")
     axes[0].set_yticks(range(len(names)), [f"+ {name}" for name in names])
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
     return _png(figure)
 
 

@@ -43,6 +43,7 @@ class Training:
         seed: Weights, order of the frames and views follow from it.
         on_collapse: Stop, or go on with a warning, when all frames get the same embedding.
         device: ``auto`` takes a GPU if there is one.
+        precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
     """
 
     epochs: int = 20
@@ -55,6 +56,7 @@ class Training:
     seed: int = 0
     on_collapse: Literal["stop", "warn"] = "stop"
     device: str = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def __post_init__(self) -> None:
         smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0}
@@ -177,6 +179,7 @@ def _epochs(
     steps = len(source) // batch
     rate = training.lr * batch / 256
     optimizer = _optimizer(objective, training)
+    half = _half(training.precision, device_of(encoder))
     order = torch.Generator().manual_seed(training.seed)
     for epoch in range(training.epochs):
         began = time.perf_counter()
@@ -187,7 +190,7 @@ def _epochs(
             chosen = places[i * batch : (i + 1) * batch].to(device_of(encoder))
             images = source.take(chosen)
             pair = [encoder.normalised(views(images, chosen, step, view).images) for view in (0, 1)]
-            loss = _step(objective, optimizer, pair)
+            loss = _step(objective, optimizer, pair, half)
             bar.update(batch)
         seconds = time.perf_counter() - began
         values = Epoch(
@@ -222,8 +225,19 @@ def _rate(optimizer: torch.optim.SGD) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def _step(objective: Objective, optimizer: torch.optim.SGD, views: list[Tensor]) -> Loss:
-    loss: Loss = objective([view.contiguous(memory_format=torch.channels_last) for view in views])
+def _half(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bf16: on a CPU without instructions for it, it would be slower."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _step(objective: Objective, optimizer: torch.optim.SGD, views: list[Tensor], half: bool) -> Loss:
+    with torch.autocast(views[0].device.type, torch.bfloat16, enabled=half):
+        loss: Loss = objective([view.contiguous(memory_format=torch.channels_last) for view in views])
     optimizer.zero_grad(set_to_none=True)
     loss.total.backward()
     optimizer.step()

@@ -76,11 +76,36 @@ def asked(study: Study) -> Recipe:
 def summary(found: Sequence[Finding]) -> str:
     """The answer in words: a sentence per invariance and design, from what was measured."""
     lines = []
-    for design in dict.fromkeys(f.design for f in found):
-        for name in dict.fromkeys(f.invariance for f in found):
+    for name in dict.fromkeys(f.invariance for f in found):
+        for design in dict.fromkeys(f.design for f in found):
             rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
             lines.append(_sentence(design, name, rows))
     return "\n".join(lines)
+
+
+def headline(found: Sequence[Finding]) -> str:
+    """The answer in one line, from the strongest evidence there is: trained encoders where there are any."""
+    design = found[-1].design
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(f.invariance for f in found):
+        rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
+        groups.setdefault(_overall({row.verdict for row in rows}), []).append(name)
+    verbs = {
+        "hurts": "could hurt" if design == "potential" else "hurts",
+        "helps": "could help" if design == "potential" else "helps",
+        "negligible": "does not matter",
+        "no_evidence": "shows no effect either way",
+    }
+    parts = [f"{' and '.join(names)}: {verbs[verdict]}" for verdict, names in groups.items()]
+    return "; ".join(parts).capitalize() + "."
+
+
+def _overall(verdicts: set[str]) -> str:
+    """One word for an invariance: harm to one component outweighs gains in others."""
+    for verdict in ("hurts", "helps", "no_evidence"):
+        if verdict in verdicts:
+            return verdict
+    return "negligible"
 
 
 def _sentence(design: str, name: str, rows: list[Finding]) -> str:
@@ -162,15 +187,16 @@ def _facts(about: About) -> dict[str, Any]:
 
 
 def _page(about: About, found: Sequence[Finding], results: Sequence[Result], pictures: dict[str, str]) -> str:
+    names = list(dict.fromkeys(f.invariance for f in found))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ssl_robot"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     return environment.get_template("report.html").render(
+        headline=headline(found),
         sentences=summary(found).splitlines(),
-        found=found,
+        found=sorted(found, key=lambda f: (f.layer != "output", names.index(f.invariance))),
         designs=list(dict.fromkeys(f.design for f in found)),
-        layers=list(dict.fromkeys(f.layer for f in found)),
         words=_WORDS,
         baselines=_baselines(results),
         failed=[r for r in results if r.failure],

@@ -17,7 +17,7 @@ def dotted(file: Path) -> str:
     return ".".join(("ssl_robot", *parts) if parts[0] in INSIDE else parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("name", map(dotted, FILES))
+@pytest.mark.parametrize("name", [dotted(file) for file in FILES])
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 

@@ -27,6 +27,7 @@ class Pretrain:
         seed: Weights, order and views follow from it.
         on_collapse: Stop or warn when all frames get the same embedding.
         device: auto, cpu or cuda.
+        precision: auto takes bf16 where the processor has it.
     """
 
     data: Positional[Path]
@@ -44,6 +45,7 @@ class Pretrain:
     seed: int = 0
     on_collapse: Literal["stop", "warn"] = "stop"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def run(self) -> int:
         """Train, and say where the encoder is."""
@@ -66,7 +68,7 @@ class Pretrain:
             recipe = recipe.without(name)
         training = Training(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size, seed=self.seed,
-            on_collapse=self.on_collapse, device=self.device,
+            on_collapse=self.on_collapse, device=self.device, precision=self.precision,
         )  # fmt: skip
         method = catalogue.found(ssl_robot.methods, self.method)()
         if (self.out / FILE).exists():

@@ -47,7 +47,8 @@ class _Siamese(Objective):
     def _distance(self, embedding: Tensor, target: Tensor) -> Tensor:
         if self.stop_gradient:
             target = target.detach()
-        return -F.cosine_similarity(self.predictor(embedding), target).mean()
+        # in full precision: near the optimum a cosine differs from 1 by less than half precision can say
+        return -F.cosine_similarity(self.predictor(embedding).float(), target.float()).mean()
 
     def constant_rate(self) -> list[nn.Parameter]:
         """The predictor must keep adapting: its rate does not decay (paper, section 4.2)."""

@@ -219,7 +219,7 @@ def test_overwriting_leaves_nothing_of_the_old(tmp_path: Path) -> None:
 def test_a_file_that_exists_is_not_touched_unasked(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", episodes([3]))
     before = (tmp_path / "a.h5").read_bytes()
-    with pytest.raises(InputError, match="exists: .*--if-exists append or overwrite"):
+    with pytest.raises(InputError, match=r"exists: .*--if-exists append or overwrite"):
         write(tmp_path / "a.h5", episodes([1]))
     assert (tmp_path / "a.h5").read_bytes() == before
 
@@ -249,14 +249,20 @@ def test_an_episode_without_rows_leaves_nothing(tmp_path: Path) -> None:
     check(write(tmp_path / "a.h5", recorded), [recorded[0], recorded[2]])
 
 
-def test_a_recording_that_never_began_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_recording_killed_before_its_first_row_can_be_gone_on_with(tmp_path: Path) -> None:
     """As the message that refuses to read it says."""
-    write_nothing = FrameWriter(tmp_path / "a.h5", SCHEMA, {})
-    write_nothing.close()
-    with pytest.raises(InputError, match="holds no frames: .*--if-exists append"):
+    with FrameWriter(tmp_path / "killed.h5", SCHEMA, {}):
+        shutil.copy(tmp_path / "killed.h5", tmp_path / "a.h5")
+    with pytest.raises(InputError, match=r"holds no frames: .*--if-exists append"):
         FrameStore(tmp_path / "a.h5")
     recorded = episodes([2])
     check(write(tmp_path / "a.h5", recorded, if_exists="append"), recorded)
+
+
+def test_a_recording_without_rows_leaves_no_file(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path / "a.h5", SCHEMA, {}) as writer:
+        writer.begin(1)
+    assert not (tmp_path / "a.h5").exists()
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -271,7 +277,7 @@ def test_a_camera_that_is_not_there_lists_the_cameras(noise: FrameStore) -> None
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     for path in (tmp_path / "none.h5", tmp_path):
-        with pytest.raises(InputError, match="no file .*'ssl-robot collect'"):
+        with pytest.raises(InputError, match=r"no file .*'ssl-robot collect'"):
             FrameStore(path)
 
 
@@ -345,8 +351,8 @@ with writer.FrameWriter(sys.argv[1], schema, {}, independent) as sink:
 """
 
 
-def killed(path: Path, independent: bool, after: int) -> int:
-    """A recorder killed while it writes; how many rows it had said were on disk."""
+def record_and_kill(path: Path, independent: bool, after: int) -> None:
+    """A recorder killed while it writes, some time after it said that so many rows are on disk."""
     command = [sys.executable, "-c", _RECORDER, str(path), str(independent)]
     # the installed package or the checkout, whichever this process uses
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -357,18 +363,17 @@ def killed(path: Path, independent: bool, after: int) -> int:
                 break
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    return after
 
 
 @pytest.mark.parametrize("independent", [True, False], ids=["resets", "episodes"])
 @pytest.mark.parametrize("after", [40, 333, 1100])
 def test_a_recorder_that_is_killed_leaves_whole_rows(tmp_path: Path, independent: bool, after: int) -> None:
-    promised = killed(tmp_path / "a.h5", independent, after)
+    record_and_kill(tmp_path / "a.h5", independent, after)
     store = FrameStore(tmp_path / "a.h5")
     rows = np.arange(len(store))
-    assert len(store) >= promised
+    assert len(store) >= after
     np.testing.assert_array_equal(store.values("state")[:, 0], rows)
-    np.testing.assert_array_equal(store.take(rows), np.broadcast_to((rows % 251)[:, None, None, None], (len(rows), 8, 8, 3)))
+    np.testing.assert_array_equal(store.take(rows), np.tile((rows % 251)[:, None, None, None], (1, 8, 8, 3)))
     assert len(store.seeds) == len(store.contents) == store.episodes[-1] + 1
     with FrameWriter(store.path, store.schema, {}, independent, if_exists="append") as writer:
         writer.begin(7)

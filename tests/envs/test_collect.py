@@ -26,6 +26,7 @@ class Listed:
     seeds: list[int | None] = field(default_factory=list)
     episodes: list[list[Row]] = field(default_factory=list)
     finals: list[Any] = field(default_factory=list)
+    successes: list[bool] = field(default_factory=list)
 
     def begin(self, seed: int | None = None) -> None:
         self.seeds.append(seed)
@@ -34,8 +35,9 @@ class Listed:
     def add(self, row: Row) -> None:
         self.episodes[-1].append(row)
 
-    def end(self, final: Any = None) -> None:
+    def end(self, final: Any = None, success: bool = False) -> None:
         self.finals.append(final)
+        self.successes.append(success)
 
     @property
     def rows(self) -> list[Row]:
@@ -56,7 +58,8 @@ def test_a_plan_gives_its_frames_in_episodes_of_its_length() -> None:
     sink = recorded(collect.Plan(17, reset_every=5, seed=3))
     assert [len(episode) for episode in sink.episodes] == [5, 5, 5, 2]
     assert sink.seeds == [3, 4, 5, 6]
-    assert [row.truncated for row in sink.rows] == ([False] * 4 + [True]) * 3 + [False] * 2
+    assert [row.truncated for row in sink.rows] == ([False] * 4 + [True]) * 3 + [False, True]
+    assert sink.successes == [False] * 4
     assert [row.time for row in sink.episodes[0]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert all(final["top"].shape == (32, 32, 3) for final in sink.finals)
     assert len(sink.finals) == 4
@@ -186,5 +189,5 @@ def test_an_impossible_plan_is_refused(values: dict[str, int]) -> None:
 
 
 def test_an_unknown_explorer_lists_the_explorers() -> None:
-    with pytest.raises(InputError, match="'brownian'.*uniform"):
+    with pytest.raises(InputError, match=r"'brownian'.*uniform"):
         recorded(collect.Plan(5, explorer="brownian"))

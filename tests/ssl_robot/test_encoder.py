@@ -125,7 +125,7 @@ def test_other_types_and_shapes_are_refused(encoder: Encoder, wrong: NDArray[np.
 
 def test_an_encoder_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none", tmp_path / "none.safetensors"):
-        with pytest.raises(InputError, match="no encoder at .*--out folder"):
+        with pytest.raises(InputError, match=r"no encoder at .*--out folder"):
             load(path)
 
 

@@ -173,7 +173,15 @@ def test_a_loss_that_is_no_number_stops_the_run(resets: FrameStore, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("batch_size", 1), ("size", 8), ("lr", -0.1), ("warmup", -1), ("momentum", -0.1), ("weight_decay", -1e-4)],
+    [
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("size", 8),
+        ("lr", -0.1),
+        ("warmup", -1),
+        ("momentum", -0.1),
+        ("weight_decay", -1e-4),
+    ],
 )
 def test_impossible_values_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"^{name} is {value}, but must be at least"):

@@ -57,7 +57,7 @@ def test_without_leaves_the_order_of_the_rest() -> None:
 
 
 def test_an_unknown_recipe_lists_the_recipes() -> None:
-    with pytest.raises(InputError, match="no recipe 'simclr'.*simsiam, crop, colour, shift, none"):
+    with pytest.raises(InputError, match=r"no recipe 'simclr'.*simsiam, crop, colour, shift, none"):
         Recipe.named("simclr")
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_invariance_lists_the_invariances() -> None:
 
 
 def test_leaving_out_what_is_not_there_lists_what_is() -> None:
-    with pytest.raises(InputError, match="'hue'.*it has crop"):
+    with pytest.raises(InputError, match=r"'hue'.*it has crop"):
         Recipe.named("crop").without("hue")
     with pytest.raises(InputError, match="it has nothing"):
         Recipe().without("hue")
@@ -84,5 +84,5 @@ def test_leaving_out_what_is_not_there_lists_what_is() -> None:
     ids=["new", "changed", "read"],
 )
 def test_an_unknown_strength_lists_the_strengths(wrong) -> None:
-    with pytest.raises(InputError, match="'rotation' has no strength 'angle'.*p, degrees"):
+    with pytest.raises(InputError, match=r"'rotation' has no strength 'angle'.*p, degrees"):
         wrong()

@@ -46,6 +46,11 @@ def test_words_follow_the_measurements(written):
     assert "cost" not in hue
 
 
+def test_the_headline_is_the_strongest_evidence(written):
+    _, found = written
+    assert report.headline(found) == "Flip: hurts; hue: helps."
+
+
 def test_json_has_the_agreed_keys(written):
     path, _ = written
     answer = json.loads((path.parent / "report.json").read_text())
