@@ -90,14 +90,13 @@ def headline(found: Sequence[Finding]) -> str:
     for name in dict.fromkeys(f.invariance for f in found):
         rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
         groups.setdefault(_overall({row.verdict for row in rows}), []).append(name)
-    verbs = {
-        "hurts": "could hurt" if design == "potential" else "hurts",
-        "helps": "could help" if design == "potential" else "helps",
-        "negligible": "does not matter",
-        "no_evidence": "shows no effect either way",
+    starts = {
+        "hurts": "Could hurt" if design == "potential" else "Hurts",
+        "helps": "Could help" if design == "potential" else "Helps",
+        "negligible": "Does not matter",
+        "no_evidence": "No clear effect",
     }
-    parts = [f"{' and '.join(names)}: {verbs[verdict]}" for verdict, names in groups.items()]
-    return "; ".join(parts).capitalize() + "."
+    return " ".join(f"{start}: {', '.join(groups[verdict])}." for verdict, start in starts.items() if verdict in groups)
 
 
 def _overall(verdicts: set[str]) -> str:

@@ -19,7 +19,7 @@ from ssl_robot.pretrain import Training, pretrain
 from ssl_robot.recipes import Recipe
 
 METHOD = Simsiam(width=32)
-SHORT = Training(epochs=2, batch_size=16, size=16, device="cpu")
+SHORT = Training(epochs=2, batch_size=16, size=16, device="cpu", precision="fp32")
 ROWS = np.arange(5, 69)
 
 
@@ -90,6 +90,15 @@ def test_only_the_given_rows_are_read(resets: FrameStore, resident: bool, monkey
     guarded = Guarded(resets, rows)
     run(guarded, rows=rows)
     assert guarded.seen == set(rows.tolist())
+
+
+def test_half_precision_changes_the_encoder_a_little(resets: FrameStore) -> None:
+    """The arithmetic is bf16; weights stay in full precision, and the run is repeatable all the same."""
+    full, half, again = (run(resets, replace(SHORT, precision=name)) for name in ("fp32", "bf16", "bf16"))
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
+    assert torch.equal(weights(half), weights(again))
+    assert not torch.equal(weights(half), weights(full))
+    assert torch.corrcoef(torch.stack([weights(half), weights(full)]))[0, 1] > 0.99
 
 
 def test_frames_that_do_not_fit_give_the_same_encoder(resets: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_words_follow_the_measurements(written):
 
 def test_the_headline_is_the_strongest_evidence(written):
     _, found = written
-    assert report.headline(found) == "Flip: hurts; hue: helps."
+    assert report.headline(found) == "Hurts: flip. Helps: hue."
 
 
 def test_json_has_the_agreed_keys(written):

@@ -120,7 +120,9 @@ def test_only_the_backbones_rate_decays() -> None:
 
 def trained(frames: FrameStore, out: Path, stop_gradient: bool, on_collapse: str = "stop") -> Encoder:
     """The smallest budget at which the two part for every seed tried; two or three seconds."""
-    training = Training(epochs=12, batch_size=64, lr=0.6, size=32, on_collapse=on_collapse, device="cpu")
+    training = Training(
+        epochs=12, batch_size=64, lr=0.6, size=32, on_collapse=on_collapse, device="cpu", precision="fp32"
+    )
     recipe = Recipe.named("simsiam")
     method = Simsiam(width=128, stop_gradient=stop_gradient)
     return pretrain(frames, np.arange(256), method, recipe, "small", training, out, quiet=True)
