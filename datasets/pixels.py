@@ -4,7 +4,6 @@ import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import error as _DamagedError
 
 import numpy as np
 from isal import isal_zlib
@@ -68,7 +67,7 @@ class Chunks:
             try:
                 # asking for at most one byte too many keeps a damaged stream from filling the memory
                 data = isal_zlib.decompressobj().decompress(data, expected + 1)
-            except _DamagedError as error:
+            except isal_zlib.error as error:  # type: ignore[misc]  # an instance, say the stubs
                 raise InputError(
                     f"{self.path} is damaged at frame {index}: {error}; record or copy it again."
                 ) from None

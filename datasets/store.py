@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from ssl_robot.frames import Label, Schema
 
 FORMAT = "ssl_robot"
 VERSION = 1
+# what h5py and json raise where the bytes make no sense
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class FrameStore:
@@ -37,7 +41,9 @@ class FrameStore:
             data = file["data"]
             self.attributes: dict[str, Any] = {key: _plain(value) for key, value in data.attrs.items()}
             self.schema = schema_of(file)
-            self._demos = sorted((name for name in data if name.startswith("demo_")), key=lambda name: int(name[5:]))
+            self._demos = _demos(data)
+            if not self._demos:
+                raise InputError(f"{path} holds no frames: record some with 'ssl-robot collect --if-exists append'.")
             self._rows = np.array([int(data[name].attrs["num_samples"]) for name in self._demos], np.int64)
             self._independent = [bool(data[name].attrs.get("independent", False)) for name in self._demos]
             self._seeds, self._contents = _episode_columns(data, self._demos)
@@ -81,9 +87,10 @@ class FrameStore:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with the frames, labels or camera; the same for a copy of the file."""
+        """Changes with camera, labels or frames (each episode's first and 64 others are read), not with the path."""
         digest = hashlib.sha256(json.dumps([self.camera, self.shape, len(self)]).encode())
         digest.update(self._contents.tobytes())
+        digest.update(self.take(np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.int64)).data)
         for name in self.label_names:
             digest.update(name.encode())
             digest.update(self.values(name).tobytes())
@@ -100,6 +107,7 @@ class FrameStore:
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every row, (rows, components)."""
+        self.label(name)
         with open_file(self.path) as file:
             columns = [
                 np.asarray(file["data"][demo][column_path(name)][:rows], np.float64)
@@ -145,11 +153,12 @@ class FrameStore:
         return {key: value for key, value in self.__dict__.items() if key != "_chunks"}
 
 
-def open_file(path: Path) -> h5py.File:
+@contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
     """The file, open for reading, after a look at whether it is one of ours.
 
     Raises:
-        InputError: If it is missing, not HDF5, not ours, of a newer format, or empty.
+        InputError: If it is missing, not HDF5, not ours, of a newer format, or found damaged while it is read.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
@@ -157,24 +166,33 @@ def open_file(path: Path) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise InputError(f"{path} cannot be opened as HDF5 ({error}): give a file made by 'ssl-robot'.") from None
-    problem = _problem(file, path)
-    if problem:
-        file.close()
-        raise InputError(problem)
-    return file
+    with file:
+        try:
+            problem = _problem(file, path)
+            if problem:
+                raise InputError(problem)
+            yield file
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            raise InputError(f"{path} is damaged ({error}): record or copy it again.") from None
 
 
 def _problem(file: h5py.File, path: Path) -> str:
     data = file.get("data")
-    if data is None or data.attrs.get("format") != FORMAT:
+    if data is None or _plain(data.attrs.get("format")) != FORMAT:
         return (
             f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
         )
     if int(data.attrs["format_version"]) > VERSION:
         return f"{path} has format version {data.attrs['format_version']}, newer than {VERSION}: upgrade ssl-robot."
-    if not any(name.startswith("demo_") and data[name].attrs.get("num_samples", 0) for name in data):
-        return f"{path} holds no frames: record some with 'ssl-robot collect --if-exists append'."
     return ""
+
+
+def _demos(data: h5py.Group) -> list[str]:
+    """Names of the groups that hold rows, in order; one that its writer had no time to fill is none."""
+    names = [name for name in data if name.startswith("demo_") and data[name].attrs["num_samples"] > 0]
+    return sorted(names, key=lambda name: int(name[5:]))
 
 
 def column_path(name: str) -> str:
@@ -215,4 +233,11 @@ def _episode_columns(data: h5py.Group, demos: list[str]) -> tuple[NDArray[np.int
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
     return value.item() if isinstance(value, np.generic) else value
+
+
+def fixed(value: Any) -> Any:
+    """A text as HDF5 keeps it beside its checksum: damage to the heap of longer-lived texts can hang the library."""
+    return np.bytes_(value.encode()) if isinstance(value, str) and value else value

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.pixels import deflate
-from ssl_robot.datasets.store import FORMAT, VERSION, column_path, open_file, schema_of
+from ssl_robot.datasets.store import FORMAT, VERSION, column_path, fixed, open_file, schema_of
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -93,6 +93,8 @@ class FrameWriter:
         if self.independent or self._group is None:
             return
         self.flush()
+        if self._rows_in_group == 0:
+            return
         self._group.attrs["success"] = success
         for camera, frame in (final or {}).items():
             dataset = self._new_frames(self._group.require_group("final_obs"), camera, frame.shape)
@@ -141,7 +143,7 @@ class FrameWriter:
 
     def _new_group(self) -> h5py.Group:
         if self._group is not None and self._rows_in_group == 0:
-            return self._group
+            del self._data[self._group.name]  # an episode without rows is none
         taken = [int(name[5:]) for name in self._data]
         group = self._data.create_group(f"demo_{max(taken, default=-1) + 1}")
         group.attrs["num_samples"] = 0
@@ -205,12 +207,11 @@ def _created(path: Path, schema: Schema, attributes: Mapping[str, Any]) -> h5py.
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}): choose another --out.") from None
     data = file.create_group("data")
-    data.attrs.update(dict(attributes))
-    data.attrs.update({"format": FORMAT, "format_version": VERSION, "total": 0, "created": time.time()})
-    data.attrs["schema"] = json.dumps(
-        {"cameras": dict(schema.cameras), "labels": [vars(item) for item in schema.labels]}
-    )
-    data.attrs.setdefault("env_args", json.dumps({"env_name": "", "type": 2, "env_kwargs": {}}))
+    data.attrs.update({name: fixed(value) for name, value in attributes.items()})
+    data.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "total": 0, "created": time.time()})
+    labels = [vars(item) for item in schema.labels]
+    data.attrs["schema"] = fixed(json.dumps({"cameras": dict(schema.cameras), "labels": labels}))
+    data.attrs.setdefault("env_args", fixed(json.dumps({"env_name": "", "type": 2, "env_kwargs": {}})))
     file.flush()
     return file
 

@@ -148,7 +148,7 @@ def load(path: str | Path, device: str = "cpu") -> Encoder:
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
         encoder = Encoder.fresh(card, seed=0)
         encoder.backbone.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, OSError, TypeError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(f"{file} is not a whole encoder file ({first_line}): pre-train it again.") from None
     return encoder.to(device).eval().requires_grad_(False)

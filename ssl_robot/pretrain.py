@@ -19,7 +19,7 @@ from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Loss, Method, Objective
-from ssl_robot.monitors import COLLAPSED, spread
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
 from ssl_robot.recipes import Recipe
 from ssl_robot.views import Views
 
@@ -59,7 +59,7 @@ class Training:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def __post_init__(self) -> None:
-        smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0}
+        smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0, "momentum": 0, "weight_decay": 0}
         for name, least in smallest.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
@@ -72,6 +72,7 @@ class Epoch:
     epoch: int
     loss: float
     spread: float
+    directions: float
     lr: float
     frames_per_s: float
 
@@ -130,9 +131,13 @@ def pretrain(
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(f"There is no device '{name}' ({str(error).splitlines()[0]}): leave out --device.") from None
+    return name
 
 
 def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any]:
@@ -194,7 +199,12 @@ def _epochs(
             bar.update(batch)
         seconds = time.perf_counter() - began
         values = Epoch(
-            epoch, float(loss.parts["loss"]), float(spread(loss.embeddings)), _rate(optimizer), steps * batch / seconds
+            epoch,
+            float(loss.parts["loss"]),
+            float(spread(loss.embeddings)),
+            float(directions(loss.embeddings)),
+            _rate(optimizer),
+            steps * batch / seconds,
         )
         bar.set_postfix(loss=f"{values.loss:.3f}", spread=f"{values.spread:.2f}")
         yield values
@@ -231,7 +241,7 @@ def _half(precision: str, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
@@ -269,15 +279,19 @@ class _Record:
             self._file.close()
 
 
+def _collapsed(epoch: Epoch) -> bool:
+    return epoch.spread < COLLAPSED or epoch.directions < COLLINEAR
+
+
 def _watch(epochs: list[Epoch], training: Training) -> None:
     """Stop a run that is beyond help, with the likely causes."""
     if not math.isfinite(epochs[-1].loss):
         raise InputError(f"The loss is {epochs[-1].loss} in epoch {len(epochs)}: lower --lr (it is {training.lr}).")
-    if len(epochs) >= _PATIENCE and all(epoch.spread < COLLAPSED for epoch in epochs[-_PATIENCE:]):
+    if len(epochs) >= _PATIENCE and all(_collapsed(epoch) for epoch in epochs[-_PATIENCE:]):
         message = (
-            f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding (spread "
-            f"{epochs[-1].spread:.3f}, healthy is near 1): raise --batch-size, change --lr, keep the method's "
-            "stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
+            f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "
+            f"{epochs[-1].spread:.2f}, directions {epochs[-1].directions:.2f}): raise --batch-size, change --lr, "
+            "keep the method's stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
         )
         if training.on_collapse == "stop":
             raise CollapseError(message)

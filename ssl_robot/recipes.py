@@ -1,7 +1,7 @@
 """A recipe: which invariances a pair of views asks for, and how strongly. Data, not code."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import ssl_robot.invariances
@@ -69,10 +69,8 @@ class Recipe:
         >>> Recipe.named("crop").having("rotation", degrees=30).as_dict()["rotation"]
         {'p': 1.0, 'degrees': 30}
         """
-        if name in self.names:
-            changed = (replace(i, **strengths) if name_of(i) == name else i for i in self.invariances)
-            return Recipe(tuple(changed))
-        return Recipe((*self.invariances, _invariance(name, strengths)))
+        kept = self.as_dict()
+        return Recipe.from_dict({**kept, name: {**kept.get(name, {}), **strengths}})
 
     def without(self, name: str) -> "Recipe":
         """The recipe with one invariance less.

@@ -45,5 +45,6 @@ class Pusht:
     def labels(self, observation: Any, info: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
         """Pose of the block, its angle wrapped to [-pi, pi), and place of the finger."""
         x, y, angle = info["block_pose"]
-        wrapped = (angle + math.pi) % (2 * math.pi) - math.pi
+        wrapped = math.remainder(angle, 2 * math.pi)  # exact, in [-pi, pi]
+        wrapped = -math.pi if wrapped >= math.pi else wrapped
         return {"poses/block": np.array([x, y, wrapped]), "agent_pos": np.asarray(info["pos_agent"], np.float64)}

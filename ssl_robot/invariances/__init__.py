@@ -116,6 +116,6 @@ def matrices(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
 
 
 def luma(images: Tensor) -> Tensor:
-    """Brightness as the eye weighs it (ITU-R 601, as in torchvision), (b, 1, h, w)."""
+    """Brightness as the eye weighs it (ITU-R 601; torchvision rounds the weights), (b, 1, h, w)."""
     red, green, blue = images.unbind(1)
     return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
+
+
+@pytest.mark.parametrize("d", [2, 5, 64])
+def test_directions_of_an_even_cloud_are_its_dimensions(d: int) -> None:
+    embeddings = torch.randn(3000, d, generator=torch.Generator().manual_seed(0))
+    assert float(directions(embeddings)) == pytest.approx(d, rel=0.05)
+    assert float(directions(torch.cat([embeddings, torch.zeros(3000, 40)], 1))) == pytest.approx(d, rel=0.05)
+
+
+@pytest.mark.parametrize("outliers", [1, 8, 64])
+def test_a_line_through_zero_is_a_collapse_that_spread_does_not_see(outliers: int) -> None:
+    """What batch norm leaves of a collapsed batch: some frames at one end, the rest at the other."""
+    side = torch.ones(128, 1)
+    side[:outliers] = -1
+    embeddings = side @ torch.randn(1, 32, generator=torch.Generator().manual_seed(0)).sign()
+    assert float(directions(embeddings)) < COLLINEAR
+    assert float(spread(embeddings)) > COLLAPSED
