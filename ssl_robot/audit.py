@@ -54,10 +54,33 @@ class Study:
     method: Method = field(default_factory=Simsiam)
     training: Training = field(default_factory=Training)
 
+    def asked(self) -> Recipe:
+        """The invariances asked about, at their strengths.
+
+        Raises:
+            InputError: If one is not known, or is to be left out of a recipe that lacks it.
+        """
+        if self.design == "add_one_in":
+            return Recipe.from_dict({name: {} for name in self.invariances})
+        self.arms()  # refuses those that the recipe lacks
+        strengths = self.recipe.as_dict()
+        return Recipe.from_dict({name: strengths[name] for name in self.invariances})
+
     def arms(self) -> dict[str, Recipe]:
-        """The recipes to train, the common one first."""
-        changed = self.recipe.having if self.design == "add_one_in" else self.recipe.without
-        return {"reference": self.recipe, **{name: changed(name) for name in self.invariances}}
+        """The recipes to train, the common one first.
+
+        Raises:
+            InputError: If an invariance to add is in the recipe already, or one to leave out is not.
+        """
+        present = set(self.invariances) & set(self.recipe.names)
+        if self.design == "leave_one_out":
+            return {"reference": self.recipe, **{name: self.recipe.without(name) for name in self.invariances}}
+        if present:
+            raise InputError(
+                f"The recipe has {', '.join(sorted(present))} already: leave it out of --invariances, "
+                "or ask with --design leave_one_out."
+            )
+        return {"reference": self.recipe, **{name: self.recipe.having(name) for name in self.invariances}}
 
 
 @dataclass(frozen=True)

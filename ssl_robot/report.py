@@ -56,21 +56,13 @@ def write(out: Path, about: About, found: Sequence[Finding], results: Sequence[R
         design: plots.effects([f for f in found if f.design == design and f.layer == "output"])
         for design in dict.fromkeys(f.design for f in found)
     }
-    pictures: dict[str, bytes] = {"views": plots.views(about.probed, asked(about.study)), **figures}
+    pictures: dict[str, bytes] = {"views": plots.views(about.probed, about.study.asked()), **figures}
     for name, picture in pictures.items():
         (out / f"{name}.png").write_bytes(picture)
     page = _page(about, found, results, {name: base64.b64encode(data).decode() for name, data in pictures.items()})
     path = out / "report.html"
     path.write_text(page)
     return path
-
-
-def asked(study: Study) -> Recipe:
-    """The invariances that were asked about, at their strengths."""
-    arms = study.arms()
-    whole = arms["reference"] if study.design == "leave_one_out" else None
-    pick = [whole or arms[name] for name in study.invariances]
-    return Recipe(tuple(r.invariances[r.names.index(name)] for r, name in zip(pick, study.invariances, strict=True)))
 
 
 def summary(found: Sequence[Finding]) -> str:
@@ -145,7 +137,7 @@ def _cells(score: Score) -> tuple[Any, ...]:
 def _json(about: About, found: Sequence[Finding], results: Sequence[Result]) -> dict[str, Any]:
     return {
         "verdicts": [vars(finding) for finding in found],
-        "arms": [{"name": name, "recipe": recipe.as_dict()} for name, recipe in about.study.arms().items()],
+        "arms": [{"name": n, "recipe": r.as_dict()} for n, r in about.study.arms().items()] if about.design else [],
         "recommended": recommended(about.study, found).as_dict(),
         "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in results if r.failure],
         "about": _facts(about),
@@ -158,7 +150,7 @@ def recommended(study: Study, found: Sequence[Finding]) -> Recipe:
     What neither helped nor hurt stays as it was in the recipe that the study began with.
     """
     recipe = study.recipe
-    for name, item in zip(study.invariances, asked(study).invariances, strict=True):
+    for name, item in zip(study.invariances, study.asked().invariances, strict=True):
         verdicts = {f.verdict for f in found if (f.invariance, f.layer) == (name, "output") and f.design != "potential"}
         if "hurts" in verdicts and name in recipe.names:
             recipe = recipe.without(name)

@@ -61,9 +61,10 @@ class Audit:
         frames = FrameStore(self.data, self.camera)
         probed = FrameStore(self.probe_frames or self.data, self.camera)
         study = self._study(probed, Recipe.named(self.recipe))
-        asked = Recipe.from_dict({name: {} for name in self.invariances})
+        if not self.instant:
+            study.arms()  # refuse what cannot be asked before an hour is spent on the rest
         self.out.mkdir(parents=True, exist_ok=True)
-        found, results = audit.instant(probed, study.targets, asked, self.size)
+        found, results = audit.instant(probed, study.targets, study.asked(), self.size)
         trained: list[audit.Result] = []
         if not self.instant:
             trained = audit.run(study, frames, probed, self.out, self.workers)

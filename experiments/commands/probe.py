@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ssl_robot.probes import Score
     from ssl_robot.splits import Split
 
+FEW = ": too few to trust them"
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -59,7 +61,7 @@ class Probe:
             scores = [{k: v for k, v in vars(score).items() if k != "resampled"} for score in columns[self.encoder]]
             print(json.dumps({"probe": self.probe, "encoder": self.encoder, "layer": self.layer, "scores": scores}))
         else:
-            _print(columns, self.head, parts)
+            _print(columns, self.head, parts, len(set(frames.episodes[parts.test])))
         return 0
 
     def _scores(self, name: str, frames: "Frames", targets: tuple[str, ...], parts: "Split") -> "list[Score]":
@@ -85,13 +87,19 @@ class Probe:
         return random_encoder(load(self.encoder).card)
 
 
-def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None:
+def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split", test_episodes: int) -> None:
     names = list(columns)
-    print(f"{'':34}{'':8}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
+    target = ""
     for scores in zip(*columns.values(), strict=True):
         first = scores[0]
-        metric = "R2" if first.metric == "r2" else first.unit or "error"
+        if first.target != target:
+            target = first.target
+            print(f"{target:34}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
+        metric = "R2" if first.metric == "r2" else f"error {first.unit}"
         cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
-        print(f"{f'{first.target} {first.component}'[-33:]:34}{metric:8}{cells}{first.chance:>10.3f}")
-    rows = f"{len(parts.train)} training, {len(parts.validation)} validation, {len(parts.test)} test frames"
-    print(f"\n{head} head on frozen features (pixels: 32x32, ridge); {rows}, no episode in two; 95% intervals.")
+        print(f"{f'  {first.component}'[:23]:24}{metric:10}{cells}{first.chance:>10.3f}")
+    print(
+        f"\n{head} head on frozen features (pixels: 32x32, ridge); {len(parts.train)} training, "
+        f"{len(parts.validation)} validation, {len(parts.test)} test frames, no episode in two parts.\n"
+        f"95% intervals over {test_episodes} test episodes{FEW if test_episodes < 10 else ''}."
+    )

@@ -125,5 +125,9 @@ def test_designs_differ_in_one_invariance():
     assert {name: recipe.names for name, recipe in adding.arms().items()} == {
         "reference": ("crop",), "flip": ("crop", "flip"), "hue": ("crop", "hue"),
     }  # fmt: skip
+    with pytest.raises(InputError, match="leave_one_out"):
+        audit.Study(Recipe.named("crop"), ("crop",), ()).arms()
+    with pytest.raises(InputError, match="no 'hue' to leave out"):
+        audit.Study(Recipe.named("crop"), ("hue",), (), design="leave_one_out").arms()
     leaving = audit.Study(Recipe.named("simsiam"), ("flip",), (), design="leave_one_out")
     assert set(leaving.arms()["reference"].names) - set(leaving.arms()["flip"].names) == {"flip"}
