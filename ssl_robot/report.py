@@ -109,7 +109,7 @@ def _sentence(design: str, name: str, rows: list[Finding]) -> str:
         "hurts": "cost" if design != "potential" else "would cost",
         "helps": "gained" if design != "potential" else "would even gain",
         "negligible": "left unharmed" if design != "potential" else "would leave unharmed",
-        "no_evidence": "gave no evidence on",
+        "no_evidence": "showed no clear effect on",
         "floor": "could not take what the encoder never held:",
     }
     parts = [f"{verb} {', '.join(by_verdict[v])}" for v, verb in verbs.items() if v in by_verdict]
