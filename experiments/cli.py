@@ -33,11 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ssl-robot: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        print("ssl-robot: interrupted; what is finished is kept, the same command goes on.", file=sys.stderr)
+        print("ssl-robot: interrupted; only what was finished is kept.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        cause = str(error) or "out of memory"
+        print(f"ssl-robot: {cause}: choose another --out or --size, or make room.", file=sys.stderr)
+        return USAGE
     return code
 
 

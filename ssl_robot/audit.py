@@ -14,16 +14,18 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ssl_robot import __version__, backbones
 from ssl_robot.config import key, plain
 from ssl_robot.encoder import FILE, Card, Encoder, Layer, load
 from ssl_robot.errors import InputError
-from ssl_robot.features import blind, encoded, pixels, random_encoder
+from ssl_robot.features import blind, encoded, pixels, random_encoder, statistics
 from ssl_robot.frames import Frames, find_label
 from ssl_robot.methods import Method
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.pretrain import Training, pretrain
 from ssl_robot.probes import Score, pose
 from ssl_robot.recipes import Recipe
+from ssl_robot.regression import Head
 from ssl_robot.splits import split
 from ssl_robot.verdicts import Finding, potential, trained
 
@@ -53,6 +55,19 @@ class Study:
     backbone: str = "small"
     method: Method = field(default_factory=Simsiam)
     training: Training = field(default_factory=Training)
+
+    def check(self) -> None:
+        """Refuse what cannot be studied, before an hour is spent on the rest.
+
+        Raises:
+            InputError: If there is nothing to compare, no interval to be had, or no such backbone.
+        """
+        if not self.invariances:
+            raise InputError("There is nothing to ask about: name at least one of --invariances.")
+        if self.seeds < 2:
+            raise InputError(f"{self.seeds} seed(s) give no interval: ask for --seeds 2 or more, better 5.")
+        backbones.build(self.backbone, 0)
+        self.arms()
 
     def asked(self) -> Recipe:
         """The invariances asked about, at their strengths.
@@ -116,16 +131,16 @@ def instant(
         The findings, and the scores behind them: plain features, blind ones, and raw pixels.
     """
     parts = split(frames)
-    encoder = random_encoder(Card(backbone, size, *_statistics(frames)))
+    encoder = random_encoder(Card(backbone, size, *statistics(frames, np.arange(len(frames)))))
 
-    def scored(features: torch.Tensor) -> list[Score]:
-        return [score for target in targets for score in pose.score(features, frames, target, parts)]
+    def scored(features: torch.Tensor, head: Head = "kernel") -> list[Score]:
+        return [score for target in targets for score in pose.score(features, frames, target, parts, head)]
 
     with tqdm(total=2 + len(recipe.names), unit="encoder", desc="potential harm") as bar:
         plain_scores = scored(encoded(encoder, frames))
         bar.update()
         results = [
-            Result("pixels", 0, {"output": scored(pixels(frames))}),
+            Result("pixels", 0, {"output": scored(pixels(frames), "ridge")}),
             Result("plain", 0, {"output": plain_scores}),
         ]
         bar.update()
@@ -136,13 +151,6 @@ def instant(
             findings += potential(name, plain_scores, scores, "output")
             bar.update()
     return findings, results
-
-
-def _statistics(frames: Frames) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    rows = np.linspace(0, len(frames) - 1, min(len(frames), 500)).astype(np.int64)
-    pixel = frames.take(rows).reshape(-1, 3) / 255
-    mean, std = pixel.mean(0).tolist(), np.maximum(pixel.std(0), 0.01).tolist()
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def run(study: Study, frames: Frames, probed: Frames, out: Path, workers: int = 2) -> list[Result]:
@@ -158,8 +166,9 @@ def run(study: Study, frames: Frames, probed: Frames, out: Path, workers: int = 
     Raises:
         InputError: If a label or an invariance is not known, or fewer than two seeds are asked for.
     """
-    if study.seeds < 2:
-        raise InputError(f"{study.seeds} seed(s) give no interval: ask for --seeds 2 or more, better 5.")
+    study.check()
+    if workers < 1:
+        raise InputError(f"{workers} workers do nothing: ask for --workers 1 or more.")
     for target in study.targets:
         find_label(probed, target)
     rows = _unexamined(frames, probed)
@@ -212,8 +221,10 @@ class _Task:
     @property
     def folder(self) -> Path:
         """Named by everything the encoder depends on."""
-        recipe = "random" if self.arm == "random" else self.recipe.as_dict()
+        recipe = "random" if self.arm == "random" else list(self.recipe.as_dict().items())  # their order counts
         content = (
+            __version__,
+            torch.__version__,
             recipe,
             self.training,
             self.study.method,
@@ -226,7 +237,7 @@ class _Task:
     @property
     def answer(self) -> Path:
         """Named by what was asked on top."""
-        return self.folder / f"scores-{key(self.study.targets, self.probed.fingerprint, LAYERS)[:8]}.json"
+        return self.folder / f"scores-{key(__version__, self.study.targets, self.probed.fingerprint, LAYERS)[:8]}.json"
 
 
 def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
@@ -270,8 +281,8 @@ def _perform(task: _Task) -> Result:
             scores[layer] = [
                 score for target in task.study.targets for score in pose.score(features, task.probed, target, parts)
             ]
-    except InputError as error:
-        return Result(task.arm, task.seed, {}, str(error))
+    except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
+        return Result(task.arm, task.seed, {}, str(error) or type(error).__name__)
     result = Result(task.arm, task.seed, scores)
     _remember(task, result)
     return result
@@ -281,7 +292,7 @@ def _encoder(task: _Task) -> Encoder:
     if (task.folder / FILE).is_file():
         return load(task.folder)
     if task.arm == "random":
-        card = Card(task.study.backbone, task.training.size, *_statistics(task.frames))
+        card = Card(task.study.backbone, task.training.size, *statistics(task.frames, task.rows))
         encoder = random_encoder(card, task.seed)
         task.folder.mkdir(parents=True, exist_ok=True)
         encoder.save(task.folder / FILE)

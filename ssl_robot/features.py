@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot.encoder import Card, Encoder, Layer
@@ -12,6 +13,7 @@ from ssl_robot.frames import Frames
 from ssl_robot.invariances import Invariance
 
 _BATCH = 64
+_SAMPLE = 2000
 _CELLS = 4  # a side: maps are read coarsely, so that heads for map and vector are of like size
 _PIXELS = 32  # raw pixels are read at this size, as a linear model would
 
@@ -55,6 +57,16 @@ def blind(encoder: Encoder, frames: Frames, invariance: Invariance) -> Tensor:
         return total / count
 
     return _gathered(frames, average)
+
+
+def statistics(
+    frames: Frames, rows: NDArray[np.int64]
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation per channel of at most 2,000 of the rows' frames in [0, 1]."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64)
+    pixel = torch.from_numpy(frames.take(rows[places])).flatten(0, 2).float() / 255
+    mean, std = (part.tolist() for part in (pixel.mean(0), pixel.std(0).clamp(min=0.01)))
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def random_encoder(like: Card, seed: int = 0, backbone: str | None = None) -> Encoder:

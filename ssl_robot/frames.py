@@ -102,7 +102,7 @@ class Frames(Protocol):
 
     @property
     def contents(self) -> NDArray[np.uint64]:
-        """One hash per episode, of its first frame's pixels: the same scene has the same hash in any file."""
+        """One hash per episode, of its first frame's pixels: equal only where cameras and sizes are."""
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -25,12 +25,12 @@ def effects(found: Sequence[Finding]) -> bytes:
         found: Findings of one design and layer.
     """
     names = list(dict.fromkeys(f.invariance for f in found))
-    components = list(dict.fromkeys((f.component, f.unit) for f in found))
+    components = list(dict.fromkeys((f.what, f.unit) for f in found))
     figure = Figure(figsize=(2.3 * len(components) + 1.2, 0.55 * len(names) + 1.3), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(components), sharey=True, squeeze=False)[0]
     for axis, (component, unit) in zip(axes, components, strict=True):
-        _panel(axis, names, [f for f in found if (f.component, f.unit) == (component, unit)])
+        _panel(axis, names, [f for f in found if (f.what, f.unit) == (component, unit)])
         axis.set_title(component)
         axis.set_xlabel("change of R2" if unit == "R2" else f"change of error, {unit}\n(reversed: better to the right)")
     axes[0].set_yticks(range(len(names)), [f"+ {name}" for name in names])

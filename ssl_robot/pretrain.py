@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ssl_robot.config import plain, surroundings, write_yaml
 from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
+from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
@@ -67,7 +68,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the frames came to: a line of ``metrics.csv``."""
+    """How things stood at the last step of a pass over the frames: a line of ``metrics.csv``."""
 
     epoch: int
     loss: float
@@ -114,7 +115,7 @@ def pretrain(
         raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
     device = torch.device(_device(training.device))
     source = _Source(frames, rows, device)
-    card = Card(backbone, training.size, *source.statistics(), recipe.as_dict(), _origin(frames, method, training))
+    card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
     encoder = Encoder.fresh(card, training.seed).to(device)
     objective = _objective(method, encoder, training.seed).to(device)
     if out is not None:
@@ -168,13 +169,6 @@ class _Source:
         if self._resident is not None:
             return self._resident[places]
         return torch.from_numpy(self._frames.take(self._rows[places.cpu().numpy()])).to(self._device)
-
-    def statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Mean and standard deviation per channel, of at most 2,000 frames in [0, 1]."""
-        places = torch.linspace(0, len(self) - 1, min(len(self), 2000), device=self._device).long()
-        pixels = self.take(places).flatten(0, 2).float() / 255
-        mean, std = (part.tolist() for part in (pixels.mean(0), pixels.std(0).clamp(min=0.01)))
-        return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def _epochs(

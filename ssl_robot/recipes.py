@@ -33,7 +33,10 @@ class Recipe:
 
     @classmethod
     def named(cls, name: str) -> "Recipe":
-        """A recipe of the literature: simsiam, crop ("ventral"), colour ("dorsal"), shift (DrQ), none.
+        """A recipe by name: simsiam, crop ("ventral"), colour ("dorsal"), shift (DrQ), none.
+
+        SimSiam draws once whether to jitter and then jitters all four in random order; here each of the four is
+        drawn by itself, in a fixed order.
 
         >>> Recipe.named("simsiam").without("flip").names
         ('crop', 'brightness', 'contrast', 'saturation', 'hue', 'gray', 'blur')

@@ -71,7 +71,8 @@ def summary(found: Sequence[Finding]) -> str:
     for name in dict.fromkeys(f.invariance for f in found):
         for design in dict.fromkeys(f.design for f in found):
             rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
-            lines.append(_sentence(design, name, rows))
+            if rows:  # none where a run failed
+                lines.append(_sentence(design, name, rows))
     return "\n".join(lines)
 
 
@@ -79,7 +80,7 @@ def headline(found: Sequence[Finding]) -> str:
     """The answer in one line, from the strongest evidence there is: trained encoders where there are any."""
     design = found[-1].design
     groups: dict[str, list[str]] = {}
-    for name in dict.fromkeys(f.invariance for f in found):
+    for name in dict.fromkeys(f.invariance for f in found if f.design == design):
         rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
         groups.setdefault(_overall({row.verdict for row in rows}), []).append(name)
     starts = {
@@ -104,7 +105,7 @@ def _sentence(design: str, name: str, rows: list[Finding]) -> str:
     by_verdict: dict[str, list[str]] = {}
     for row in rows:
         verdict = row.verdict if row.held else "floor"
-        by_verdict.setdefault(verdict, []).append(_effect(row) if verdict in ("hurts", "helps") else row.component)
+        by_verdict.setdefault(verdict, []).append(_effect(row) if verdict in ("hurts", "helps") else row.what)
     verbs = {
         "hurts": "cost" if design != "potential" else "would cost",
         "helps": "gained" if design != "potential" else "would even gain",
@@ -118,8 +119,8 @@ def _sentence(design: str, name: str, rows: list[Finding]) -> str:
 
 def _effect(row: Finding) -> str:
     if row.metric == "r2":
-        return f"{row.component} (R2 {row.without:.2f} to {row.having:.2f})"
-    return f"{row.component} ({row.without:.0f} to {row.having:.0f} {row.unit})"
+        return f"{row.what} (R2 {row.without:.2f} to {row.having:.2f})"
+    return f"{row.what} ({row.without:.0f} to {row.having:.0f} {row.unit})"
 
 
 def _csv(results: Sequence[Result]) -> str:
@@ -205,7 +206,7 @@ def _baselines(results: Sequence[Result]) -> list[dict[str, Any]]:
         runs = [result.scores["output"] for result in results if result.arm == arm and not result.failure]
         cells = [
             {
-                "name": f"{s.component} {'R2' if s.metric == 'r2' else s.unit or 'error'}",
+                "name": f"{s.target} {s.component} {'R2' if s.metric == 'r2' else s.unit or 'error'}",
                 "value": float(np.mean(values)),
             }
             for s, values in ((runs[0][i], [run[i].value for run in runs]) for i in range(len(runs[0])))

@@ -1,5 +1,6 @@
 """From scores to verdicts: what having an invariance does to each component."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from ssl_robot.statistics import adjusted, moderated_t
 Verdict = Literal["hurts", "helps", "negligible", "no_evidence"]
 Design = Literal["potential", "leave_one_out", "add_one_in"]
 
+FEW_EPISODES = 10  # fewer test episodes than this carry no verdict
 MARGINS = {"r2": 0.05, "deg": 3.0}  # effects inside these are of no practical weight
 
 
@@ -62,6 +64,11 @@ class Finding:
     p: float | None = None
     detectable: float | None = None
 
+    @property
+    def what(self) -> str:
+        """Component and the last part of the label's name: two labels may both have an x."""
+        return f"{re.split('[/.]', self.target)[-1]} {self.component}"
+
 
 Scores = Sequence[Score]
 
@@ -85,10 +92,13 @@ def potential(invariance: str, plain: Scores, blind: Scores, layer: str) -> list
         differences = blind[i].resampled - plain[i].resampled
         low, high = (float(end) for end in np.percentile(differences, [2.5, 97.5]))
         effect = blind[i].value - plain[i].value
-        better = _sign(plain[i]) * (plain[i].resampled - plain[i].chance)
-        held = bool(np.percentile(better, 2.5) > 0)
+        sign = _sign(plain[i])
+        kept = blind[i] if sign * effect > 0 else plain[i]  # what helps must have been gained by the blind features
+        held = bool(np.percentile(sign * (kept.resampled - kept.chance), 2.5) > 0)
         margin = _margin(plain[i])
-        verdict = _verdict(_sign(plain[i]), low, high, margin, significant=True)
+        verdict = _verdict(sign, low, high, margin, significant=True)
+        if not held or plain[i].episodes < FEW_EPISODES:
+            verdict = "no_evidence"
         findings.append(
             Finding(
                 invariance, "potential", "pose", plain[i].target, plain[i].component, layer, plain[i].metric,
@@ -119,14 +129,14 @@ def trained(
         without, having = (_table(pairs, i, side) for side in (0, 1))
         effects = moderated_t(having - without)
         sign, start = _sign(untrained[0][i]), _values(untrained, i)
-        for_helps = moderated_t(sign * (having - start))
-        for_hurts = moderated_t(sign * (without - start))
+        for_helps = _lowest(sign * (having - start))
+        for_hurts = _lowest(sign * (without - start))
         for row, name in enumerate(pairs):
             first = untrained[0][i]
             margin = _margin(first)
             low, high = float(effects.low[row]), float(effects.high[row])
             helps = sign * effects.mean[row] > 0
-            held = bool((for_helps if helps else for_hurts).low[row] > 0)
+            held = bool((for_helps if helps else for_hurts)[row] > 0)
             findings.append(
                 Finding(
                     name, design, "pose", first.target, first.component, layer, first.metric,
@@ -135,6 +145,8 @@ def trained(
                     "no_evidence", held, float(effects.p[row]), float(effects.detectable[row]),
                 )
             )  # fmt: skip
+    if untrained[0][0].episodes < FEW_EPISODES:
+        return findings
     return _called(findings)
 
 
@@ -148,6 +160,13 @@ def _called(findings: list[Finding]) -> list[Finding]:
         values = {**vars(finding), "p": float(adjusted_p), "verdict": verdict if finding.held else "no_evidence"}
         called.append(Finding(**values))
     return called
+
+
+def _lowest(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower ends; an arm that stands beside every other is one row, or its few seeds would count many times."""
+    distinct, place = np.unique(differences, axis=0, return_inverse=True)
+    low: NDArray[np.float64] = moderated_t(distinct).low[place.reshape(-1)]
+    return low
 
 
 def _verdict(sign: int, low: float, high: float, margin: float, significant: bool) -> Verdict:

@@ -96,6 +96,8 @@ class Views:
         if not geometry:
             same = (h, w) == (self.size, self.size)
             return images if same else F.interpolate(images, self.size, mode="bilinear", antialias=True)
+        if min(h, w) > 2 * self.size:  # or sampling would skip pixels that the encoder, which smooths, will see
+            images = F.interpolate(images, (2 * self.size, 2 * self.size), mode="bilinear", antialias=True)
         matrix = torch.eye(3, device=images.device).expand(b, 3, 3)
         for item in geometry:
             matrix = matrix @ item.matrix(parameters[name_of(item)])

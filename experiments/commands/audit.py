@@ -62,7 +62,7 @@ class Audit:
         probed = FrameStore(self.probe_frames or self.data, self.camera)
         study = self._study(probed, Recipe.named(self.recipe))
         if not self.instant:
-            study.arms()  # refuse what cannot be asked before an hour is spent on the rest
+            study.check()
         self.out.mkdir(parents=True, exist_ok=True)
         found, results = audit.instant(probed, study.targets, study.asked(), self.size)
         trained: list[audit.Result] = []
@@ -83,6 +83,8 @@ class Audit:
 
         names = self.target or tuple(name for name in probed.label_names if name != "actions")
         targets = tuple(find_label(probed, name).name for name in names)
+        if not self.invariances:
+            raise InputError("There is nothing to ask about: name at least one of --invariances.")
         if not targets:
             raise InputError(f"{probed.path} has no labels: an audit needs poses or states to ask about.")
         training = Training(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size)

@@ -36,10 +36,14 @@ class Collect:
 
     def run(self) -> int:
         """Record; interrupted, it keeps what it has."""
+        from ssl_robot.datasets.store import FrameStore
         from ssl_robot.datasets.writer import FrameWriter
         from ssl_robot.envs import collect
+        from ssl_robot.errors import InputError
 
         plan = collect.Plan(self.frames, self.reset_every, self.explorer, self.seed)
+        if self.if_exists == "append" and self.out.is_file() and self.seed in FrameStore(self.out).seeds:
+            raise InputError(f"{self.out} holds seed {self.seed} already: the same scenes again; give a higher --seed.")
         world = collect.world(self.env_id, self.size)
         schema, provenance = collect.schema(world, self.size), collect.provenance(world, plan)
         independent = self.reset_every == 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ssl_robot.probes import Score
     from ssl_robot.splits import Split
 
-FEW = ": too few to trust them"
+TOO_FEW = ": too few to trust them"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Probe:
             scores = [{k: v for k, v in vars(score).items() if k != "resampled"} for score in columns[self.encoder]]
             print(json.dumps({"probe": self.probe, "encoder": self.encoder, "layer": self.layer, "scores": scores}))
         else:
-            _print(columns, self.head, parts, len(set(frames.episodes[parts.test])))
+            _print(columns, self.head, parts)
         return 0
 
     def _scores(self, name: str, frames: "Frames", targets: tuple[str, ...], parts: "Split") -> "list[Score]":
@@ -87,7 +87,9 @@ class Probe:
         return random_encoder(load(self.encoder).card)
 
 
-def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split", test_episodes: int) -> None:
+def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None:
+    from ssl_robot.verdicts import FEW_EPISODES
+
     names = list(columns)
     target = ""
     for scores in zip(*columns.values(), strict=True):
@@ -98,8 +100,9 @@ def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split", test_ep
         metric = "R2" if first.metric == "r2" else f"error {first.unit}"
         cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
         print(f"{f'  {first.component}'[:23]:24}{metric:10}{cells}{first.chance:>10.3f}")
+    test_episodes = next(iter(columns.values()))[0].episodes
     print(
         f"\n{head} head on frozen features (pixels: 32x32, ridge); {len(parts.train)} training, "
         f"{len(parts.validation)} validation, {len(parts.test)} test frames, no episode in two parts.\n"
-        f"95% intervals over {test_episodes} test episodes{FEW if test_episodes < 10 else ''}."
+        f"95% intervals over {test_episodes} test episodes{TOO_FEW if test_episodes < FEW_EPISODES else ''}."
     )

@@ -1,6 +1,6 @@
 """One file per thing made invisible.
 
-Each file holds one frozen dataclass named like the file. Its fields are strengths, whose zero is the identity; its
+Each file holds one frozen dataclass named like the file. Its fields are strengths; ``p`` zero is the identity. Its
 methods turn uniform random numbers into parameters and parameters into a part of the view:
 
 - a *geometry* gives one matrix per sample, from places in the view to places in the frame; the matrices of all

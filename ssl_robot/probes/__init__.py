@@ -21,6 +21,7 @@ class Score:
         high: Upper end.
         n: Test rows.
         chance: What an encoder that sees nothing scores.
+        episodes: Test episodes.
         resampled: The score under each resampling of the test episodes; two encoders asked the same question are
             resampled alike, so that their scores can be subtracted pair by pair.
     """
@@ -34,4 +35,5 @@ class Score:
     high: float
     n: int
     chance: float
+    episodes: int
     resampled: NDArray[np.float64] = field(repr=False, compare=False)

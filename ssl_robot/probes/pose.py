@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot import regression
+from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Label, find_label
 from ssl_robot.probes import Score
 from ssl_robot.regression import Head
@@ -30,19 +31,25 @@ def score(features: Tensor, frames: Frames, target: str, split: Split, head: Hea
     """
     label = find_label(frames, target)
     values = torch.from_numpy(frames.values(label.name))
+    missing = int((~values.isfinite().all(1)).sum())
+    if missing:
+        raise InputError(f"{label.name} is not known in {missing} row(s): ask for other labels with --target.")
     columns, names = _columns(values, label)
     predicted = regression.fit(features, columns, split, head).predicted
     test = torch.from_numpy(split.test)
     weights = _resamples(frames.episodes[split.test])
+    episodes = len(np.unique(frames.episodes[split.test]))
     chance = columns[torch.from_numpy(split.train)].mean(0).expand_as(predicted)
     scores = []
     for i, name in enumerate(names):
         truth = columns[test, i]
         r2, guess = (_r2(guessed[:, i], truth, weights) for guessed in (predicted, chance))
-        scores.append(Score(label.name, name, "r2", "", *_interval(r2), len(test), float(guess[0]), r2[1:]))
+        scores.append(Score(label.name, name, "r2", "", *_interval(r2), len(test), float(guess[0]), episodes, r2[1:]))
     for name, unit, right, wrong in _errors(predicted, chance, columns[test], label):
         value, guess = _mean(right, weights), _mean(wrong, weights)
-        scores.append(Score(label.name, name, "error", unit, *_interval(value), len(test), float(guess[0]), value[1:]))
+        scores.append(
+            Score(label.name, name, "error", unit, *_interval(value), len(test), float(guess[0]), episodes, value[1:])
+        )
     return scores
 
 

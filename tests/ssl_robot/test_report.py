@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium")
 def scores(x, angle):
     def one(component, metric, unit, value, chance):
         noise = 0.01 * np.random.default_rng(0).normal(size=1000)
-        return Score("poses/block", component, metric, unit, value, value, value, 75, chance, value + noise)
+        return Score("poses/block", component, metric, unit, value, value, value, 75, chance, 75, value + noise)
 
     return [one("x", "r2", "", x, 0.0), one("angle", "error", "deg", angle, 90.0)]
 
@@ -41,7 +41,7 @@ def written(resets, tmp_path):
 def test_words_follow_the_measurements(written):
     _, found = written
     flip, hue = report.summary(found).splitlines()
-    assert "cost x (R2 0.90 to 0.50), angle (40 to 60 deg)" in flip
+    assert "cost block x (R2 0.90 to 0.50), block angle (40 to 60 deg)" in flip
     assert "gained" in hue
     assert "cost" not in hue
 

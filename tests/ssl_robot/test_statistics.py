@@ -16,20 +16,21 @@ def test_one_row_is_the_paired_t():
 
 
 def test_rows_of_one_variance_share_it():
-    """Rows that are shifted copies have one variance: it is used as it is, with all rows' degrees of freedom."""
+    """Rows that are shifted copies have one variance, used as it is; four correlated rows count as 4 / 1.75."""
     row = np.random.default_rng(1).normal(size=5)
     values = np.stack([row, row + 1, row - 2, row + 4])
     ours = moderated_t(values)
     error = row.std(ddof=1) / np.sqrt(5)
-    assert (ours.high - ours.low) / 2 == pytest.approx(np.full(4, stats.t.ppf(0.975, 16) * error))
+    assert (ours.high - ours.low) / 2 == pytest.approx(np.full(4, stats.t.ppf(0.975, 4 * 4 / 1.75) * error))
 
 
 @pytest.mark.parametrize(("rows", "seeds"), [(3, 3), (4, 5), (12, 3)])
 def test_false_alarms_stay_near_five_percent(rows, seeds):
-    """With as few as three rows the prior is itself a guess, and 5% become 7%."""
+    """Every row is a difference from one common arm, as in an audit."""
     rng = np.random.default_rng(2)
-    p = np.concatenate([moderated_t(rng.normal(size=(rows, seeds))).p for _ in range(3000 // rows)])
-    assert 0.025 < (p < 0.05).mean() < 0.075
+    tables = [rng.normal(size=(rows, seeds)) - rng.normal(size=seeds) for _ in range(12000 // rows)]
+    p = np.concatenate([moderated_t(table).p for table in tables])
+    assert 0.02 < (p < 0.05).mean() < 0.065
 
 
 def test_borrowing_finds_more_than_each_row_alone():

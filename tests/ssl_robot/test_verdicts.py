@@ -9,7 +9,7 @@ from ssl_robot.verdicts import potential, trained
 
 def score(value, metric="r2", unit="", chance=0.0, noise=0.005):
     resampled = value + noise * np.random.default_rng(0).normal(size=1000)
-    return Score("poses/block", "x", metric, unit, value, value - noise, value + noise, 100, chance, resampled)
+    return Score("poses/block", "x", metric, unit, value, value - noise, value + noise, 100, chance, 100, resampled)
 
 
 def runs(values, **kinds):
