@@ -96,10 +96,21 @@ class Views:
         if not geometry:
             same = (h, w) == (self.size, self.size)
             return images if same else F.interpolate(images, self.size, mode="bilinear", antialias=True)
-        if min(h, w) > 2 * self.size:  # or sampling would skip pixels that the encoder, which smooths, will see
-            images = F.interpolate(images, (2 * self.size, 2 * self.size), mode="bilinear", antialias=True)
+        images = reduced(images, self.size)
         matrix = torch.eye(3, device=images.device).expand(b, 3, 3)
         for item in geometry:
             matrix = matrix @ item.matrix(parameters[name_of(item)])
         grid = F.affine_grid(matrix[:, :2], [b, c, self.size, self.size], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def reduced(images: Tensor, size: int) -> Tensor:
+    """Images more than twice as large as the views, smoothed down to twice: sampling them would skip pixels.
+
+    Args:
+        images: (b, 3, h, w) in [0, 1].
+        size: Height and width of the views.
+    """
+    if min(images.shape[2:]) <= 2 * size:
+        return images
+    return F.interpolate(images, (2 * size, 2 * size), mode="bilinear", antialias=True)

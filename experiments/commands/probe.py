@@ -96,10 +96,10 @@ def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None
         first = scores[0]
         if first.target != target:
             target = first.target
-            print(f"{target:34}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
+            print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
         metric = "R2" if first.metric == "r2" else f"error {first.unit}"
         cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
-        print(f"{f'  {first.component}'[:23]:24}{metric:10}{cells}{first.chance:>10.3f}")
+        print(f"{f'  {first.component}'[:31]:32}{metric:10}{cells}{first.chance:>10.3f}")
     test_episodes = next(iter(columns.values()))[0].episodes
     print(
         f"\n{head} head on frozen features (pixels: 32x32, ridge); {len(parts.train)} training, "

@@ -113,3 +113,11 @@ def test_a_crop_of_a_shift_samples_once() -> None:
     back = torch.tensor([[1.0, 1.0, -1 / 24, 0.0]]).expand(5, 4)
     view = Views(_recipe("shift", "crop"), 24, 0).replay(images, {"shift": half, "crop": back})
     torch.testing.assert_close(view, images.permute(0, 3, 1, 2).float() / 255, atol=1e-4, rtol=0)
+
+
+def test_large_frames_are_smoothed_before_they_are_sampled() -> None:
+    """A pattern finer than the view's pixels averages out; sampled as it is, it would alias to full contrast."""
+    stripes = torch.zeros(1, 192, 192, 3, dtype=torch.uint8)
+    stripes[:, :, ::2] = 255
+    images = Views(Recipe.named("crop"), 32, 0)(stripes, torch.arange(1), 0, 0).images
+    assert float((images - 0.5).abs().max()) < 0.1
