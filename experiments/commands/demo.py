@@ -21,7 +21,7 @@ class Demo:
     """
 
     out: Path = Path("demo")
-    frames: int = 4000
+    frames: int = 3000
     poses: int = 2000
     epochs: int = 8
     seeds: int = 3
