@@ -69,7 +69,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How things stood at the last step of a pass over the frames: a line of ``metrics.csv``."""
+    """A pass over the frames: loss and rate at its last step, means over its steps; a line of ``metrics.csv``."""
 
     epoch: int
     loss: float
@@ -194,6 +194,7 @@ def _epochs(
     order = torch.Generator().manual_seed(training.seed)
     for epoch in range(training.epochs):
         began = time.perf_counter()
+        signs: list[Tensor] = []
         places = torch.randperm(len(source), generator=order)
         for i in range(steps):
             step = epoch * steps + i
@@ -202,13 +203,15 @@ def _epochs(
             images = source.take(chosen)
             pair = [encoder.normalised(views(images, chosen, step, view).images) for view in (0, 1)]
             loss = _step(objective, optimizer, pair, half)
+            signs.append(torch.stack([spread(loss.embeddings), directions(loss.embeddings)]))
             bar.update(batch)
         seconds = time.perf_counter() - began
+        spreads, ways = torch.stack(signs).mean(0).tolist()  # of all steps: those of one batch swing too far
         values = Epoch(
             epoch,
             float(loss.parts["loss"]),
-            float(spread(loss.embeddings)),
-            float(directions(loss.embeddings)),
+            spreads,
+            ways,
             _rate(optimizer),
             steps * batch / seconds,
         )
