@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ssl_robot.datasets.importers
@@ -14,8 +16,9 @@ from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
 
-IfExists = Literal["error", "overwrite"]
+IfExists = Literal["error", "append", "overwrite"]
 _SMALLEST = 8  # pixels
+_FLAT = 2  # grey levels: a picture with no more contrast shows nothing
 
 
 @dataclass(frozen=True)
@@ -26,22 +29,33 @@ class Episode:
         name: What to call it in a message, as in ``episode 7``.
         frames: How many rows it says it has.
         rows: Reads it from its beginning, row by row; raises ``InputError`` where it is damaged.
+        seed: What it was reset with, where that is known.
+        attributes: Numbers and texts about it, as its task.
+        independent: It is one row that has nothing to do with the next episode's.
+        final: Reads the frames seen after the last action; empty where they were not kept.
+        success: Whether the task was done, where that is known.
     """
 
     name: str
     frames: int
     rows: Callable[[], Iterator[Row]]
+    seed: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    independent: bool = False
+    final: Callable[[], Mapping[str, NDArray[np.uint8]]] = dict
+    success: bool | None = None
 
 
 class Importer(Protocol):
     """A reader of one format: one file in ``importers/``, whose class is the CamelCase of its name.
 
     It is made from the source, the size of the frames (``None`` keeps theirs) and the names of the cameras (none
-    given: all of them).
+    given: all of them). ``warnings`` are sentences for the user, as that the source's pictures are lossy.
     """
 
     schema: Schema
     attributes: Mapping[str, Any]
+    warnings: Sequence[str]
 
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None: ...
 
@@ -53,7 +67,7 @@ class Importer(Protocol):
         """The episodes in their order."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Imported:
     """What an import did.
 
@@ -61,48 +75,63 @@ class Imported:
         episodes: Episodes written.
         frames: Rows written.
         skipped: One sentence for each episode left out.
+        warnings: What else the user should know.
     """
 
-    episodes: int
-    frames: int
-    skipped: tuple[str, ...]
+    episodes: int = 0
+    frames: int = 0
+    skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def import_source(
-    source: Path,
+def import_sources(
+    sources: Sequence[Path],
     out: Path,
     format: str = "auto",
     size: int | None = None,
     camera: Sequence[str] = (),
     skip_bad: bool = False,
     if_exists: IfExists = "error",
+    raw: bool = False,
 ) -> Imported:
-    """Bring a dataset into one file, which appears when it is whole and not before.
+    """Bring datasets into one file, one after the other; a new file appears when it is whole and not before.
 
     Args:
-        source: The dataset.
+        sources: The datasets; all must hold the same cameras and labels.
         out: The file to write.
         format: Name of a file in ``importers/``, or ``auto``.
         size: Height and width of the frames, pixels; their own if not given.
         camera: The cameras to keep; all if none is given.
         skip_bad: Leave damaged episodes out instead of stopping at the first.
-        if_exists: Refuse or replace a file that is already there.
+        if_exists: Refuse, go on with, or replace a file that is already there.
+        raw: Store pixels uncompressed.
 
     Raises:
-        InputError: If the source cannot be read, an episode is damaged, or the file cannot be written.
+        InputError: If a source cannot be read or holds something else than the first, an episode is damaged, or the
+            file cannot be written.
     """
     if size is not None and size < _SMALLEST:
         raise InputError(f"A frame of {size} pixels shows nothing: give --size {_SMALLEST} or more.")
     if out.is_dir() or (out.exists() and if_exists == "error"):
-        raise InputError(f"{out} exists: choose another --out, or say --if-exists overwrite for a file.")
-    importer = opened(source, format, size, camera)
-    with _partial(out) as path:
-        with FrameWriter(path, importer.schema, importer.attributes, if_exists="overwrite") as sink:
-            done = _copy(importer.episodes(), sink, skip_bad)
+        raise InputError(f"{out} exists: choose another --out, or say --if-exists append or overwrite for a file.")
+    importers = [opened(source, format, size, camera) for source in sources]
+    for source, importer in zip(sources[1:], importers[1:], strict=True):
+        _agree(sources[0], importers[0].schema, source, importer.schema)
+    done = Imported(warnings=[sentence for importer in importers for sentence in importer.warnings])
+    with _place(out, if_exists) as (path, mode):
+        with FrameWriter(path, mode, raw) as sink:
+            episodes = [(source, importer.episodes()) for source, importer in zip(sources, importers, strict=True)]
+            total = sum(episode.frames for _, listed in episodes for episode in listed)
+            sink.open(importers[0].schema, importers[0].attributes, total)
+            with tqdm(total=total, unit="frame", desc="import") as bar:
+                for source, listed in episodes:
+                    origin = {"origin": source.resolve().name} if len(sources) > 1 else {}
+                    for episode in listed:
+                        _copy(replace(episode, attributes={**origin, **episode.attributes}), sink, skip_bad, done, bar)
         if not done.frames:
-            raise InputError(
-                f"{source} has no episode that can be read: copy it again. {' '.join(done.skipped)}".strip()
-            )
+            names = ", ".join(str(source) for source in sources)
+            reasons = " ".join(done.skipped)
+            raise InputError(f"{names} has no episode that can be read: copy it again. {reasons}".strip())
     return done
 
 
@@ -121,43 +150,72 @@ def opened(source: Path, format: str, size: int | None, cameras: Sequence[str]) 
             importer: Importer = cls(source, size, cameras)
             return importer
     raise InputError(
-        f"{source} is not a dataset of a known format ({', '.join(known)}): give the dataset's root folder."
+        f"{source} is not a dataset of a known format ({', '.join(known)}): give the dataset's root folder or file."
     )
 
 
-def _copy(episodes: Sequence[Episode], sink: FrameWriter, skip_bad: bool) -> Imported:
-    written = frames = 0
-    skipped: list[str] = []
-    with tqdm(total=sum(episode.frames for episode in episodes), unit="frame", desc="import") as bar:
-        for episode in episodes:
-            rows = _counted(episode.rows(), bar)
-            try:
-                # Held until the last row is known to be sound: what the sink has, it keeps.
-                held = list(rows) if skip_bad else rows
-            except InputError as error:
-                skipped.append(str(error))
-                continue
-            sink.begin()
-            for row in held:
-                sink.add(row)
-                frames += 1
-            sink.end()
-            written += 1
-    return Imported(written, frames, tuple(skipped))
+def _agree(first: Path, ours: Schema, other: Path, theirs: Schema) -> None:
+    if ours == theirs:
+        return
+    parts = {
+        "cameras": (ours.cameras, theirs.cameras),
+        "labels": ([label.name for label in ours.labels], [label.name for label in theirs.labels]),
+        "depths": (ours.depths, theirs.depths),
+        "calibrated cameras": (ours.calibrated, theirs.calibrated),
+        "meanings of labels": (ours.labels, theirs.labels),
+    }
+    name, (one, two) = next((name, pair) for name, pair in parts.items() if pair[0] != pair[1])
+    raise InputError(
+        f"{first} and {other} hold different {name} ({_listed(one)} and {_listed(two)}): name common ones with "
+        "--camera and --size, or import them into two files."
+    )
 
 
-def _counted(rows: Iterator[Row], bar: "tqdm[Any]") -> Iterator[Row]:
-    for row in rows:
-        yield row
-        bar.update()
+def _listed(names: Any) -> str:
+    if isinstance(names, Mapping):
+        return ", ".join(f"{name} {w} x {h}" for name, (h, w, _) in names.items())
+    return ", ".join(str(getattr(name, "name", name)) for name in names) or "none"
+
+
+def _copy(episode: Episode, sink: FrameWriter, skip_bad: bool, done: Imported, bar: "tqdm[Any]") -> None:
+    copied = sink.begin(episode.seed, episode.attributes, episode.independent)
+    blank = count = 0
+    try:
+        for row in episode.rows():
+            copied.add(row)
+            count += 1
+            blank += _blank(row)
+            bar.update()
+        if blank == count and count > 1:
+            raise InputError(f"All {count} frames of {episode.name} are of one colour: leave it out with --skip-bad.")
+    except BaseException as error:
+        if not episode.independent:
+            sink.drop(copied)
+        if not (skip_bad and isinstance(error, InputError)):
+            raise
+        done.skipped.append(str(error))
+        return
+    copied.end(episode.final(), episode.success)
+    if blank:
+        done.warnings.append(f"{blank} of {count} frames of {episode.name} are of one colour.")
+    done.episodes += 1
+    done.frames += count
+
+
+def _blank(row: Row) -> bool:
+    """Whether any camera shows nothing."""
+    return any(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT for frame in row.frames.values())
 
 
 @contextmanager
-def _partial(out: Path) -> Iterator[Path]:
-    """A path beside the file, which takes its place at the end, or is removed after an error."""
+def _place(out: Path, if_exists: IfExists) -> Iterator[tuple[Path, IfExists]]:
+    """Where to write: the file itself to append, else one beside it that takes its place at the end."""
+    if out.exists() and if_exists == "append":
+        yield out, "append"
+        return
     path = out.with_name(f"{out.name}.partial")
     try:
-        yield path
+        yield path, "overwrite"
         path.replace(out)
     finally:
         path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from isal import isal_zlib
@@ -13,67 +14,108 @@ from ssl_robot.errors import InputError
 
 _THREADS = 2  # ISA-L releases the interpreter; more than two threads gained nothing where this was measured
 _LEVEL = 1
+_MAPPED = 2**28  # bytes read through one mapping before it is made anew: pages once seen count as our memory
 
 
-def deflate(frame: NDArray[np.uint8]) -> bytes:
-    """One frame as a zlib stream, as HDF5's standard deflate filter stores it."""
-    return isal_zlib.compress(np.ascontiguousarray(frame).data, _LEVEL)
+def deflate(frame: NDArray[Any]) -> bytes:
+    """One frame as HDF5's standard filters store it: a zlib stream, of shuffled bytes where numbers have several."""
+    plane = np.ascontiguousarray(frame)
+    if plane.itemsize > 1:
+        plane = np.ascontiguousarray(plane.view(np.uint8).reshape(-1, plane.itemsize).T)
+    return isal_zlib.compress(plane.data, _LEVEL)
 
 
-@dataclass(frozen=True)
+def plain(frame: NDArray[Any]) -> bytes:
+    """One frame as it is."""
+    return frame.tobytes()
+
+
+def checksum(data: bytes | NDArray[Any], start: int = 0) -> int:
+    """CRC-32 of bytes, going on from that of the bytes before."""
+    return isal_zlib.crc32(data, start)
+
+
+@dataclass
 class Chunks:
     """Where each frame of a camera lies in the file.
 
     Attributes:
         path: The file.
-        shape: Height, width, channels.
+        shape: Of one frame.
+        dtype: Of its numbers.
         offset: First byte of each frame, (frames,).
         size: Bytes of each frame, (frames,).
         deflated: Whether each frame is a zlib stream rather than plain pixels, (frames,).
+        checksums: CRC-32 of each plain frame, (frames,); 0 where there is none.
     """
 
     path: Path
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
+    dtype: Any
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
     deflated: NDArray[np.bool_]
+    checksums: NDArray[np.uint32]
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Frames at the given places, (b, h, w, c) uint8.
+    def __post_init__(self) -> None:
+        self._bytes = int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        self._raw = not self.deflated.any()
+        self._mapping: NDArray[np.uint8] | None = None
+        self._seen = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mapping": None}
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Frames at the given places, (b, *shape).
 
         Raises:
-            InputError: If a frame cannot be decompressed to its size: the file is damaged.
+            InputError: If a frame is not what was written: the file is damaged.
         """
-        out = np.empty((len(indices), *self.shape), np.uint8)
-        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        out = np.empty((len(indices), self._bytes), np.uint8)
+        mapped = self._map(int(self.size[indices].sum()))
+        fill = self._copy if self._raw else self._inflate
+        if self._raw or len(indices) < 32:  # starting threads would cost more than they save
+            fill(mapped, indices, out)
+        else:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                parts = [slice(first, None, _THREADS) for first in range(_THREADS)]
+                list(pool.map(lambda part: fill(mapped, indices[part], out[part]), parts))
+        frames: NDArray[Any] = out.view(self.dtype).reshape(len(indices), *self.shape)
+        return frames
 
-            def fill(part: range) -> None:
-                for row in part:
-                    out[row] = self._frame(mapped, int(indices[row]))
+    def _map(self, wanted: int) -> NDArray[np.uint8]:
+        if self._mapping is None or self._seen > _MAPPED:
+            with self.path.open("rb") as file:
+                whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._mapping, self._seen = np.frombuffer(whole, np.uint8), 0
+        self._seen += wanted
+        return self._mapping
 
-            parts = [range(first, len(indices), _THREADS) for first in range(_THREADS)]
-            if len(indices) < 32:  # starting threads would cost more than they save
-                fill(range(len(indices)))
-            else:
-                with ThreadPoolExecutor(_THREADS) as pool:
-                    list(pool.map(fill, parts))
-        return out
+    def _copy(self, mapped: NDArray[np.uint8], indices: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        starts, wanted = self.offset[indices].tolist(), self.checksums[indices].tolist()
+        for row, start, expected, index in zip(out, starts, wanted, indices, strict=True):
+            data = mapped[start : start + self._bytes]
+            if len(data) != self._bytes or self.size[index] != self._bytes:
+                raise self._damaged(int(index), f"{len(data)} bytes where {self._bytes} belong")
+            row[:] = data
+            if expected and isal_zlib.crc32(row) != expected:
+                raise self._damaged(int(index), "its checksum is another")
 
-    def _frame(self, mapped: mmap.mmap, index: int) -> NDArray[np.uint8]:
-        start, size = int(self.offset[index]), int(self.size[index])
-        data: bytes = mapped[start : start + size]
-        expected = int(np.prod(self.shape))
-        if self.deflated[index]:
-            try:
-                # asking for at most one byte too many keeps a damaged stream from filling the memory
-                data = isal_zlib.decompressobj().decompress(data, expected + 1)
-            except isal_zlib.error as error:  # type: ignore[misc]  # an instance, say the stubs
-                raise InputError(
-                    f"{self.path} is damaged at frame {index}: {error}; record or copy it again."
-                ) from None
-        if len(data) != expected:
-            raise InputError(
-                f"{self.path} is damaged at frame {index}: {len(data)} bytes where {expected} belong; "
-                "record or copy it again."
-            )
-        return np.frombuffer(data, np.uint8).reshape(self.shape)
+    def _inflate(self, mapped: NDArray[np.uint8], indices: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        itemsize = np.dtype(self.dtype).itemsize
+        for row, index in zip(out, indices.tolist(), strict=True):
+            start, size = int(self.offset[index]), int(self.size[index])
+            data: Any = mapped[start : start + size]
+            if self.deflated[index]:
+                try:
+                    # asking for at most one byte too many keeps a damaged stream from filling the memory
+                    data = np.frombuffer(isal_zlib.decompressobj().decompress(data.data, self._bytes + 1), np.uint8)
+                except isal_zlib.error as error:  # type: ignore[misc]  # an instance, say the stubs
+                    raise self._damaged(index, str(error)) from None
+            if len(data) != self._bytes:
+                raise self._damaged(index, f"{len(data)} bytes where {self._bytes} belong")
+            row[:] = data if itemsize == 1 else data.reshape(itemsize, -1).T.reshape(-1)
+
+    def _damaged(self, index: int, what: str) -> InputError:
+        return InputError(f"{self.path} is damaged at frame {index}: {what}; record or copy it again.")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,37 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.pixels import Chunks
+from ssl_robot.datasets.layout import Plane, checksum_path, column_path, demos, open_file, plain, planes, schema_of
+from ssl_robot.datasets.pixels import Chunks, checksum
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Schema
 
-FORMAT = "ssl_robot"
-VERSION = 1
-# what h5py and json raise where the bytes make no sense
-_DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+_OURS = {"num_samples", "independent", "content", "seed"}
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A group of the file.
+
+    Attributes:
+        name: As in ``demo_7``.
+        first: Its first row, counted through the file.
+        rows: How many it has.
+        independent: Whether each of them is an episode of its own.
+        facts: What its recorder noted: success, return, task, ...
+    """
+
+    name: str
+    first: int
+    rows: int
+    independent: bool
+    facts: dict[str, Any]
 
 
 class FrameStore:
     """A recording, open for reading.
 
-    Holds no open handle, so that it can be pickled, forked and read by several processes at once.
+    Holds no handle that matters, so that it can be pickled, forked and read by several processes at once.
 
     Args:
         path: The file.
@@ -39,16 +56,13 @@ class FrameStore:
         self.path = Path(path)
         with open_file(self.path) as file:
             data = file["data"]
-            self.attributes: dict[str, Any] = {key: _plain(value) for key, value in data.attrs.items()}
-            self.schema = schema_of(file)
-            self._demos = _demos(data)
-            if not self._demos:
+            self.attributes: dict[str, Any] = {key: plain(value) for key, value in data.attrs.items()}
+            self.schema: Schema = schema_of(file)
+            self.demonstrations = list(_demonstrations(data))
+            if not self.demonstrations:
                 raise InputError(f"{path} holds no frames: record some with 'ssl-robot collect --if-exists append'.")
-            self._rows = np.array([int(data[name].attrs["num_samples"]) for name in self._demos], np.int64)
-            self._independent = [bool(data[name].attrs.get("independent", False)) for name in self._demos]
-            self._seeds, self._contents = _episode_columns(data, self._demos)
-            self.finals = sum(len(_final(data[name])) for name in self._demos)
-            self.successes = sum(bool(data[name].attrs.get("success", False)) for name in self._demos)
+            self.seeds, self.contents = self._episode_columns(data)
+            self.finals = sum(len(_final(data[demo.name])) for demo in self.demonstrations)
         self.camera = self._checked(camera)
 
     def _checked(self, camera: str | None) -> str:
@@ -59,8 +73,22 @@ class FrameStore:
             raise InputError(f"{self.path} has no camera '{camera}': choose from {', '.join(names)}.")
         return camera
 
+    def _episode_columns(self, data: h5py.Group) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Seed (-1 where none was known) and content hash of each logical episode."""
+        seeds: list[NDArray[np.int64]] = []
+        contents: list[NDArray[np.uint64]] = []
+        for demo in self.demonstrations:
+            group = data[demo.name]
+            if demo.independent:
+                seeds.append(self._whole(group, "seeds", demo.rows).astype(np.int64))
+                contents.append(self._whole(group, "contents", demo.rows).astype(np.uint64))
+            else:
+                seeds.append(np.array([group.attrs["seed"]], np.int64))
+                contents.append(np.array([group.attrs["content"]], np.uint64))
+        return np.concatenate(seeds), np.concatenate(contents)
+
     def __len__(self) -> int:
-        return int(self._rows.sum())
+        return sum(demo.rows for demo in self.demonstrations)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,25 +99,15 @@ class FrameStore:
     def episodes(self) -> NDArray[np.int64]:
         """The logical episode of each row; every row of an independent group is an episode of its own."""
         lengths: list[int] = []
-        for rows, independent in zip(self._rows, self._independent, strict=True):
-            lengths += [1] * int(rows) if independent else [int(rows)]
+        for demo in self.demonstrations:
+            lengths += [1] * demo.rows if demo.independent else [demo.rows]
         return np.repeat(np.arange(len(lengths)), lengths).astype(np.int64)
-
-    @property
-    def seeds(self) -> NDArray[np.int64]:
-        """The seed of each episode; -1 where none was known."""
-        return self._seeds
-
-    @property
-    def contents(self) -> NDArray[np.uint64]:
-        """One hash per episode, of its first frame."""
-        return self._contents
 
     @cached_property
     def fingerprint(self) -> str:
         """Changes with camera, labels or frames (each episode's first and 64 others are read), not with the path."""
         digest = hashlib.sha256(json.dumps([self.camera, self.shape, len(self)]).encode())
-        digest.update(self._contents.tobytes())
+        digest.update(self.contents.tobytes())
         digest.update(self.take(np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.int64)).data)
         for name in self.label_names:
             digest.update(name.encode())
@@ -107,13 +125,28 @@ class FrameStore:
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every row, (rows, components)."""
-        self.label(name)
+        width = len(self.label(name).components)
+        return self.column(column_path(name)).astype(np.float64, copy=False).reshape(len(self), width)
+
+    def column(self, path: str) -> NDArray[Any]:
+        """The numbers at a place within every demonstration (see FORMAT.md), one entry per row.
+
+        Raises:
+            InputError: If they are not what was written: the file is damaged.
+        """
         with open_file(self.path) as file:
-            columns = [
-                np.asarray(file["data"][demo][column_path(name)][:rows], np.float64)
-                for demo, rows in zip(self._demos, self._rows, strict=True)
-            ]
-        return np.concatenate(columns).reshape(len(self), -1)
+            parts = [self._whole(file["data"][demo.name], path, demo.rows) for demo in self.demonstrations]
+        return np.concatenate(parts)
+
+    def _whole(self, group: h5py.Group, path: str, rows: int) -> NDArray[Any]:
+        dataset = group[path]
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape[0] < rows:
+            raise InputError(f"{self.path} is damaged: {path} is short of {rows} rows; record or copy it again.")
+        values: NDArray[Any] = np.ascontiguousarray(dataset[:rows])
+        expected = dataset.attrs.get("crc32")  # absent where the recorder was killed before the episode ended
+        if expected is not None and len(dataset) == rows and checksum(values) != int(expected):
+            raise InputError(f"{self.path} is damaged in {group.name}/{path}: record or copy it again.")
+        return values
 
     @property
     def compression(self) -> str:
@@ -125,119 +158,90 @@ class FrameStore:
         """Frames of the camera at the given rows, (b, h, w, c) uint8."""
         return self._chunks.read(np.asarray(indices, np.int64))
 
+    def depth(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Metres from the camera at the given rows, (b, h, w) float32.
+
+        Raises:
+            InputError: If the camera measures no distance.
+        """
+        if self.camera not in self.schema.depths:
+            raise InputError(f"{self.path} has no depth of camera '{self.camera}': collect with --depth.")
+        return self._depths.read(np.asarray(indices, np.int64))[..., 0]
+
+    def calibration(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """K (rows, 3, 3) and T_world_camera (rows, 4, 4) of the camera (see ``frames.Calibration``).
+
+        Raises:
+            InputError: If they are not known.
+        """
+        if self.camera not in self.schema.calibrated:
+            raise InputError(f"{self.path} does not say where camera '{self.camera}' stands.")
+        return self.column(f"cameras/{self.camera}/K"), self.column(f"cameras/{self.camera}/T_world_camera")
+
+    def final(self, demo: Demonstration) -> dict[str, NDArray[np.uint8]]:
+        """What each camera saw after the last action of a demonstration; empty if that was not kept."""
+        with open_file(self.path) as file:
+            finals = file["data"][demo.name].get("final_obs") or {}
+            return {camera: np.asarray(finals[camera][0], np.uint8) for camera in finals}
+
     @cached_property
     def _chunks(self) -> Chunks:
-        """Where the frames lie, asked of HDF5 once."""
+        return self._located(f"obs/{self.camera}")
+
+    @cached_property
+    def _depths(self) -> Chunks:
+        return self._located(f"obs/{self.camera}_depth")
+
+    def _located(self, path: str) -> Chunks:
+        """Where the pictures of a plane lie, asked of HDF5 once."""
+        plane = next(plane for plane in planes(self.schema) if plane.path == path)
         offset, size = np.zeros((2, len(self)), np.int64)
         deflated = np.zeros(len(self), np.bool_)
+        checksums = np.zeros(len(self), np.uint32)
         with open_file(self.path) as file:
-            first = 0
-            for demo, rows in zip(self._demos, self._rows, strict=True):
-                dataset = file["data"][demo]["obs"][self.camera]
-                has_filter = dataset.compression is not None
-                end = first + int(rows)
-
-                def note(chunk: Any, first: int = first, end: int = end, has_filter: bool = has_filter) -> None:
-                    row = first + int(chunk.chunk_offset[0])
-                    if row < end:  # rows beyond num_samples were not finished when the writer died
-                        offset[row], size[row] = chunk.byte_offset, chunk.size
-                        deflated[row] = has_filter and not chunk.filter_mask & 1
-
-                dataset.id.chunk_iter(note)
-                first = end
+            for demo in self.demonstrations:
+                group, rows = file["data"][demo.name], slice(demo.first, demo.first + demo.rows)
+                _locate(group[path], plane, offset[rows], size[rows], deflated[rows])
+                if not deflated[rows].all() and checksum_path(path) in group:
+                    checksums[rows] = self._whole(group, checksum_path(path), demo.rows)
         if (size == 0).any():
             raise InputError(f"{self.path} lacks frame {int(np.argmin(size))}: it is damaged; record or copy it again.")
-        return Chunks(self.path, self.shape, offset, size, deflated)
+        return Chunks(self.path, plane.shape, plane.dtype, offset, size, deflated, checksums)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_chunks"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_chunks", "_depths")}
 
 
-@contextmanager
-def open_file(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading, after a look at whether it is one of ours.
+def _locate(
+    dataset: h5py.Dataset,
+    plane: Plane,
+    offset: NDArray[np.int64],
+    size: NDArray[np.int64],
+    deflated: NDArray[np.bool_],
+) -> None:
+    if dataset.shape[1:] != plane.shape or dataset.dtype != plane.dtype:
+        raise ValueError(f"{dataset.name} holds {dataset.dtype} of {dataset.shape[1:]}")
+    has_filter = dataset.compression is not None
 
-    Raises:
-        InputError: If it is missing, not HDF5, not ours, of a newer format, or found damaged while it is read.
-    """
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened as HDF5 ({error}): give a file made by 'ssl-robot'.") from None
-    with file:
-        try:
-            problem = _problem(file, path)
-            if problem:
-                raise InputError(problem)
-            yield file
-        except InputError:
-            raise
-        except _DAMAGE as error:
-            raise InputError(f"{path} is damaged ({error}): record or copy it again.") from None
+    def note(chunk: Any) -> None:
+        row = int(chunk.chunk_offset[0])
+        if row < len(size):  # rows beyond num_samples were not finished when the writer died
+            offset[row], size[row] = chunk.byte_offset, chunk.size
+            deflated[row] = has_filter and not chunk.filter_mask & 1
+
+    dataset.id.chunk_iter(note)
 
 
-def _problem(file: h5py.File, path: Path) -> str:
-    data = file.get("data")
-    if data is None or _plain(data.attrs.get("format")) != FORMAT:
-        return (
-            f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
-        )
-    if int(data.attrs["format_version"]) > VERSION:
-        return f"{path} has format version {data.attrs['format_version']}, newer than {VERSION}: upgrade ssl-robot."
-    return ""
-
-
-def _demos(data: h5py.Group) -> list[str]:
-    """Names of the groups that hold rows, in order; one that its writer had no time to fill is none."""
-    names = [name for name in data if name.startswith("demo_") and data[name].attrs["num_samples"] > 0]
-    return sorted(names, key=lambda name: int(name[5:]))
-
-
-def column_path(name: str) -> str:
-    """Where a label lies within a demonstration: poses and actions as named, everything else beside the frames."""
-    return name if name == "actions" or name.startswith("poses/") else f"obs/{name}"
-
-
-def schema_of(file: h5py.File) -> Schema:
-    """What each row of the file holds, read from its root."""
-    record = json.loads(file["data"].attrs["schema"])
-    labels = tuple(
-        Label(item["name"], tuple(item["components"]), tuple(item["units"]), tuple(item["circular"]))
-        for item in record["labels"]
-    )
-    cameras = {name: (int(h), int(w), int(c)) for name, (h, w, c) in record["cameras"].items()}
-    return Schema(cameras, labels)
+def _demonstrations(data: h5py.Group) -> Iterator[Demonstration]:
+    first = 0
+    for name in demos(data):
+        noted = {key: plain(value) for key, value in data[name].attrs.items()}
+        rows, independent = int(noted["num_samples"]), bool(noted.get("independent", False))
+        facts = {key: value for key, value in noted.items() if key not in _OURS}
+        yield Demonstration(name, first, rows, independent, facts)
+        first += rows
 
 
 def _final(group: h5py.Group) -> h5py.Dataset | list[None]:
     finals = group.get("final_obs")
     return finals[next(iter(finals))] if finals else []
-
-
-def _episode_columns(data: h5py.Group, demos: list[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Seed and content hash of each logical episode."""
-    seeds: list[NDArray[np.int64]] = []
-    contents: list[NDArray[np.uint64]] = []
-    for name in demos:
-        group = data[name]
-        if group.attrs.get("independent", False):
-            rows = int(group.attrs["num_samples"])
-            seeds.append(np.asarray(group["seeds"][:rows], np.int64))
-            contents.append(np.asarray(group["contents"][:rows], np.uint64))
-        else:
-            seeds.append(np.array([group.attrs["seed"]], np.int64))
-            contents.append(np.array([group.attrs["content"]], np.uint64))
-    return np.concatenate(seeds), np.concatenate(contents)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode()
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def fixed(value: Any) -> Any:
-    """A text as HDF5 keeps it beside its checksum: damage to the heap of longer-lived texts can hang the library."""
-    return np.bytes_(value.encode()) if isinstance(value, str) and value else value

@@ -44,7 +44,7 @@ def summary(store: FrameStore) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "bytes": store.path.stat().st_size,
         "lengths": np.bincount(store.episodes).tolist(),
-        "successes": store.successes,
+        "successes": sum(bool(demo.facts.get("success")) for demo in store.demonstrations),
         "finals": store.finals,
         "provenance": _provenance(store),
     }

@@ -1,10 +1,14 @@
 """Recording to disk: rows in, a file that is whole after every flush."""
 
-import hashlib
 import json
+import os
+import shutil
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,22 +17,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.pixels import deflate
-from ssl_robot.datasets.store import FORMAT, VERSION, column_path, fixed, open_file, schema_of
+from ssl_robot.datasets.demo import Demo
+from ssl_robot.datasets.layout import FORMAT, LIBRARY, VERSION, fixed, open_file, schema_of, schema_text
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Label, Row, Schema
+from ssl_robot.frames import EpisodeSink, Row, Schema
 
 FLUSH_ROWS = 256
 FLUSH_SECONDS = 2.0
 GROUP_ROWS = 1000  # independent rows share a group: a group each would take minutes and 1.5x the space at 20,000
-_LIBRARY = ("v108", "v108")  # survives SIGKILL after a flush, half the bytes per group, and robomimic opens it
-_SCALARS: dict[str, Any] = {
-    "rewards": np.float64,
-    "dones": np.uint8,
-    "terminated": np.uint8,
-    "truncated": np.uint8,
-    "timestamps": np.float64,
-}
+_ROOM = 2**24  # bytes to leave free: HDF5 writes its own notes too
 
 IfExists = Literal["error", "append", "overwrite"]
 
@@ -40,98 +37,155 @@ class FrameWriter:
 
     Args:
         path: The file.
-        schema: What every row holds.
-        attributes: Provenance kept at the root: numbers and texts.
-        independent: Every episode is one row that shares a group with others (independent resets).
-        raw: Keep pixels as they are instead of compressing them.
         if_exists: Refuse, append to, or replace a file that is already there.
+        raw: Keep pixels as they are instead of compressing them.
 
     Raises:
-        InputError: If the file exists and must not, its folder does not exist, or its rows hold something else.
+        InputError: If the file exists and must not, or its folder does not exist.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        schema: Schema,
-        attributes: Mapping[str, Any],
-        independent: bool = False,
-        raw: bool = False,
-        if_exists: IfExists = "error",
-    ) -> None:
+    def __init__(self, path: str | Path, if_exists: IfExists = "error", raw: bool = False) -> None:
         self.path = Path(path)
-        self.schema = schema
-        self.independent = independent
+        if not self.path.parent.is_dir():
+            raise InputError(f"The folder {self.path.parent} does not exist: make it, or choose another --out.")
+        if self.path.exists() and if_exists == "error":
+            raise InputError(f"{path} exists: choose another --out, or say --if-exists append or overwrite.")
+        self.rows = 0
+        self._append = if_exists == "append" and self.path.exists()
         self._raw = raw
-        self._file = _opened(self.path, schema, attributes, if_exists)
-        self._data = self._file["data"]
-        self._group: h5py.Group | None = None
-        self._pending: list[Row] = []
-        self._rows_in_group = 0
-        self._seed: int | None = None
+        self._file: h5py.File | None = None
         self._pool = ThreadPoolExecutor(2)
+        self._open: list[_Episode] = []
+        self._shared: _Episode | None = None
+        self._expected: int | None = None
         self._flushed = time.monotonic()
 
-    def begin(self, seed: int | None = None) -> None:
-        """Start an episode."""
-        self._seed = seed
-        full = self._rows_in_group + len(self._pending) >= GROUP_ROWS
-        if self._group is None or not self.independent or full:
-            self.flush()
-            self._group = self._new_group()
+    def open(self, schema: Schema, attributes: Mapping[str, Any], rows: int | None = None) -> None:
+        """Begin the file, or go on with it.
 
-    def add(self, row: Row) -> None:
-        """Append one row to the episode; reaches the disk within 256 rows or two seconds."""
-        if self.independent:
-            self._add_episode_columns(row)
-        self._pending.append(row)
-        if len(self._pending) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        Args:
+            schema: What every row holds.
+            attributes: Provenance kept at the root: numbers and texts.
+            rows: How many to expect, to see early whether they fit on the disk.
+
+        Raises:
+            InputError: If the file cannot be written, or its rows hold something else.
+        """
+        self.schema, self._expected = schema, rows
+        self._file = _reopened(self.path, schema) if self._append else _created(self.path, schema, attributes)
+        self._data = self._file["data"]
+        self._next = max((int(name[5:]) for name in self._data), default=-1) + 1
+
+    def begin(
+        self, seed: int | None = None, attributes: Mapping[str, Any] | None = None, independent: bool = False
+    ) -> EpisodeSink:
+        """Start an episode; several may be open at once."""
+        if self._file is None:
+            raise RuntimeError("Say open(schema, attributes) before the first episode.")
+        if not independent:
+            facts = {**(attributes or {}), "seed": -1 if seed is None else seed}
+            return self._started(_Episode(self, self._demo(facts, independent=False)))
+        if self._shared is None or self._shared.demo.rows + len(self._shared.pending) >= GROUP_ROWS:
+            if self._shared is not None:
+                self._finish(self._shared)
+            self._shared = self._started(_Episode(self, self._demo(attributes or {}, independent=True)))
+        return _Independent(self._shared, seed)
+
+    def _demo(self, attributes: Mapping[str, Any], independent: bool) -> Demo:
+        demo = Demo(self._data, f"demo_{self._next}", self.schema, self._raw, attributes, independent)
+        self._next += 1
+        return demo
+
+    def _started(self, episode: "_Episode") -> "_Episode":
+        self._open.append(episode)
+        return episode
+
+    def added(self, first: Row) -> None:
+        """An episode has got another row; all reach the disk within 256 rows or two seconds."""
+        if self._expected is not None:
+            self._check_space(first, self._expected)
+            self._expected = None
+        waiting = sum(len(episode.pending) for episode in self._open)
+        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
-    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool = False) -> None:
-        """End the episode, with the frames seen after its last action."""
-        if self.independent or self._group is None:
-            return
-        self.flush()
-        if self._rows_in_group == 0:
-            return
-        self._group.attrs["success"] = success
-        for camera, frame in (final or {}).items():
-            dataset = self._new_frames(self._group.require_group("final_obs"), camera, frame.shape)
-            self._write_frames(dataset, 0, [frame])
-        self._file.flush()
+    def _check_space(self, row: Row, rows: int) -> None:
+        needed, free = rows * self._open[-1].demo.estimate(row), shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise InputError(
+                f"{rows:,} rows need about {needed / 1e9:.1f} GB, and {self.path.parent} has {free / 1e9:.1f} GB left: "
+                "make room, lower --frames or --size, or choose another --out."
+            )
 
     def flush(self) -> None:
-        """Bring every pending row to the disk; the row count is written last, so a reader sees whole rows only."""
-        if self._pending and self._group is not None:
-            first, last = self._rows_in_group, self._rows_in_group + len(self._pending)
-            for camera in self.schema.cameras:
-                self._write_frames(self._group["obs"][camera], first, [row.frames[camera] for row in self._pending])
-            for label in self.schema.labels:
-                _extend(self._group[column_path(label.name)], first, [row.labels[label.name] for row in self._pending])
-            for name, values in _scalars(self._pending).items():
-                _extend(self._group[name], first, values)
-            if first == 0 and not self.independent:
-                self._group.attrs["content"] = _content(self._pending[0])
-            self._file.flush()
-            self._group.attrs["num_samples"] = last
-            self._data.attrs["total"] = int(self._data.attrs["total"]) + last - first
-            self._rows_in_group, self._pending = last, []
-            self._file.flush()
+        """Bring every pending row to the disk; a row count is written last, so a reader sees whole rows only."""
+        for episode in self._open:
+            self._write(episode, last=False)
         self._flushed = time.monotonic()
 
-    def close(self) -> None:
-        """Flush and close; an episode without rows is dropped, and so is a file without episodes."""
-        if not self._file:
+    def _write(self, episode: "_Episode", last: bool) -> None:
+        if episode.pending:
+            with _uninterrupted():
+                self._write_pending(episode, last)
+
+    def _write_pending(self, episode: "_Episode", last: bool) -> None:
+        rows, seeds = episode.pending, episode.seeds
+        episode.pending, episode.seeds = [], []
+        assert self._file is not None
+        packed = episode.demo.packed(rows, self._pool)
+        try:
+            self._reserve(sum(len(data) for plane in packed for data in plane) + episode.demo.number_bytes(len(rows)))
+            episode.demo.extend(rows, seeds, packed, last)
+            self._file.flush()
+            episode.demo.count(self._data)
+            self._file.flush()
+        except OSError as error:
+            self._open.clear()
+            raise InputError(
+                f"{self.path} cannot grow ({os.strerror(error.errno) if error.errno else error}): make room; "
+                f"it is whole and holds {self.rows:,} rows of this recording."
+            ) from None
+        self.rows += len(rows)
+
+    def _reserve(self, needed: int) -> None:
+        """Ask for the space of a flush before anything of it is written: HDF5 cannot undo half a flush."""
+        with self.path.open("r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            os.posix_fallocate(file.fileno(), end, needed + _ROOM)
+            file.truncate(end)
+
+    def _finish(self, episode: "_Episode") -> None:
+        if episode not in self._open:
             return
-        self.flush()
-        if self._group is not None and self._rows_in_group == 0:
-            del self._data[self._group.name]
-        empty = not len(self._data)
-        self._pool.shutdown()
-        self._file.close()
-        if empty:
-            self.path.unlink()
+        self._write(episode, last=True)
+        self._open.remove(episode)
+        if episode is self._shared:
+            self._shared = None
+        if episode.demo.rows:
+            episode.demo.finish(episode.final, episode.success)
+            assert self._file is not None
+            self._file.flush()
+
+    def drop(self, episode: EpisodeSink) -> None:
+        """Forget an episode that is still open, with what was already written of it."""
+        if not isinstance(episode, _Episode):
+            raise InputError("A row of its own cannot be taken back.")
+        self.rows -= episode.demo.drop()
+        self._open.remove(episode)
+
+    def close(self) -> None:
+        """Flush and close; an episode without rows leaves nothing, and a file without episodes neither."""
+        if self._file is None or not self._file:
+            return
+        try:
+            for episode in list(self._open):
+                self._finish(episode)
+        finally:
+            empty = not len(self._data)
+            self._pool.shutdown()
+            self._file.close()
+            if empty:
+                self.path.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -141,107 +195,75 @@ class FrameWriter:
     ) -> None:
         self.close()
 
-    def _new_group(self) -> h5py.Group:
-        if self._group is not None and self._rows_in_group == 0:
-            del self._data[self._group.name]  # an episode without rows is none
-        taken = [int(name[5:]) for name in self._data]
-        group = self._data.create_group(f"demo_{max(taken, default=-1) + 1}")
-        group.attrs["num_samples"] = 0
-        obs = group.create_group("obs")
-        for camera, shape in self.schema.cameras.items():
-            self._new_frames(obs, camera, shape)
-        rows = GROUP_ROWS if self.independent else 64
-        for label in self.schema.labels:
-            _new_column(group, column_path(label.name), rows, len(label.components), np.float64, label)
-        for name, kind in _SCALARS.items():
-            _new_column(group, name, rows, 0, kind)
-        if self.independent:
-            group.attrs["independent"] = True
-            _new_column(group, "seeds", rows, 0, np.int64)
-            _new_column(group, "contents", rows, 0, np.uint64)
-        else:
-            group.attrs["seed"] = -1 if self._seed is None else self._seed
-            group.attrs["content"] = np.uint64(0)
-        self._rows_in_group = 0
-        return group
 
-    def _new_frames(self, group: h5py.Group, camera: str, shape: tuple[int, ...]) -> h5py.Dataset:
-        return group.create_dataset(
-            camera,
-            (0, *shape),
-            np.uint8,
-            chunks=(1, *shape),
-            maxshape=(None, *shape),
-            compression=None if self._raw else "gzip",
-        )
+class _Episode:
+    """An episode, or a group of independent ones, that is being recorded."""
 
-    def _write_frames(self, dataset: h5py.Dataset, first: int, frames: list[NDArray[np.uint8]]) -> None:
-        dataset.resize(first + len(frames), axis=0)
-        pack = np.ndarray.tobytes if self._raw else deflate
-        for row, data in enumerate(self._pool.map(pack, frames), first):
-            dataset.id.write_direct_chunk((row, 0, 0, 0), data)
+    def __init__(self, writer: FrameWriter, demo: Demo) -> None:
+        self.writer, self.demo = writer, demo
+        self.pending: list[Row] = []
+        self.seeds: list[int] = []
+        self.final: dict[str, NDArray[np.uint8]] = {}
+        self.success: bool | None = None
 
-    def _add_episode_columns(self, row: Row) -> None:
-        assert self._group is not None
-        place = self._rows_in_group + len(self._pending)
-        _extend(self._group["seeds"], place, [-1 if self._seed is None else self._seed])
-        _extend(self._group["contents"], place, [_content(row)])
+    def add(self, row: Row, seed: int = -1) -> None:
+        """Append one row."""
+        self.pending.append(row)
+        self.seeds.append(seed)
+        self.writer.added(row)
+
+    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
+        """Nothing more comes."""
+        self.final, self.success = dict(final or {}), success
+        self.writer._finish(self)
 
 
-def _opened(path: Path, schema: Schema, attributes: Mapping[str, Any], if_exists: IfExists) -> h5py.File:
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist: make it, or choose another --out.")
-    if path.exists() and if_exists == "error":
-        raise InputError(f"{path} exists: choose another --out, or say --if-exists append or overwrite.")
-    if path.exists() and if_exists == "append":
-        with open_file(path) as old:
-            if schema_of(old) != schema:
-                raise InputError(f"{path} holds other cameras, sizes or labels: choose another --out.")
-        return h5py.File(path, "r+", libver=_LIBRARY)
-    return _created(path, schema, attributes)
+class _Independent:
+    """One row among others that have nothing to do with it."""
+
+    def __init__(self, shared: _Episode, seed: int | None) -> None:
+        self._shared, self._seed = shared, -1 if seed is None else seed
+
+    def add(self, row: Row) -> None:
+        """Append the row."""
+        self._shared.add(row, self._seed)
+
+    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
+        """The group stays open for the next one; final frames of independent rows are not kept."""
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Puts Ctrl-C off to the end: half a flush would be lost rows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _reopened(path: Path, schema: Schema) -> h5py.File:
+    with open_file(path) as old:
+        if schema_of(old) != schema:
+            raise InputError(f"{path} holds other cameras, sizes or labels: choose another --out.")
+    return h5py.File(path, "r+", libver=LIBRARY)
 
 
 def _created(path: Path, schema: Schema, attributes: Mapping[str, Any]) -> h5py.File:
     try:
-        file = h5py.File(path, "w", libver=_LIBRARY)
+        file = h5py.File(path, "w", libver=LIBRARY)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}): choose another --out.") from None
     data = file.create_group("data")
     data.attrs.update({name: fixed(value) for name, value in attributes.items()})
     data.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "total": 0, "created": time.time()})
-    labels = [vars(item) for item in schema.labels]
-    data.attrs["schema"] = fixed(json.dumps({"cameras": dict(schema.cameras), "labels": labels}))
+    data.attrs["schema"] = np.bytes_(schema_text(schema))
     data.attrs.setdefault("env_args", fixed(json.dumps({"env_name": "", "type": 2, "env_kwargs": {}})))
     file.flush()
     return file
-
-
-def _new_column(group: h5py.Group, name: str, rows: int, width: int, kind: Any, label: Label | None = None) -> None:
-    shape = (width,) if width else ()
-    column = group.create_dataset(name, (0, *shape), kind, chunks=(rows, *shape), maxshape=(None, *shape))
-    if label is not None:  # for readers that do not know our schema
-        column.attrs["components"] = list(label.components)
-        column.attrs["units"] = list(label.units)
-
-
-def _extend(column: h5py.Dataset, first: int, values: Any) -> None:
-    values = np.asarray(values)
-    column.resize(first + len(values), axis=0)
-    column[first:] = values
-
-
-def _scalars(rows: list[Row]) -> dict[str, list[float]]:
-    return {
-        "rewards": [row.reward for row in rows],
-        "dones": [row.terminated or row.truncated for row in rows],
-        "terminated": [row.terminated for row in rows],
-        "truncated": [row.truncated for row in rows],
-        "timestamps": [row.time for row in rows],
-    }
-
-
-def _content(row: Row) -> np.uint64:
-    digest = hashlib.blake2b(digest_size=8)
-    for camera in sorted(row.frames):
-        digest.update(np.ascontiguousarray(row.frames[camera]).data)
-    return np.uint64(int.from_bytes(digest.digest(), "little"))

@@ -1,34 +1,23 @@
 """From a simulator to frames: reset, look, act, write down."""
 
-import importlib.metadata
+import contextlib
+import itertools
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ssl_robot.envs.explorers
-import ssl_robot.envs.worlds
 from ssl_robot import catalogue
+from ssl_robot.envs import world as worlds
+from ssl_robot.envs.exploration import Explorer, noisy
+from ssl_robot.envs.record import Looking, RecordFrames, RecordVectorFrames
+from ssl_robot.envs.world import Sight, World
 from ssl_robot.errors import InputError
-from ssl_robot.frames import FrameSink, Label, Row, Schema
-
-
-class World(Protocol):
-    """A simulator's adapter: one file in ``worlds/``."""
-
-    env: gym.Env[Any, Any]
-    camera: str
-    LABELS: tuple[Label, ...]
-
-    def frames(self, observation: Any) -> dict[str, NDArray[np.uint8]]:
-        """What each camera sees."""
-
-    def labels(self, observation: Any, info: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-        """What it means."""
+from ssl_robot.frames import FrameSink
 
 
 @dataclass(frozen=True)
@@ -39,93 +28,140 @@ class Plan:
         frames: Observations before an action; final observations come on top.
         reset_every: Steps after which an episode is cut short; 0 lets it run to its own end.
         explorer: Name of a file in ``explorers/``.
+        noise: Standard deviation of noise on its actions, in half the range of each.
         seed: Seeds the explorer and, counting up, every episode.
+        num_envs: Environments that run side by side, each in a process of its own.
+        allow_static: Record frames although they show nothing or never change.
     """
 
     frames: int
     reset_every: int = 0
     explorer: str = "uniform"
+    noise: float = 0.0
     seed: int = 0
+    num_envs: int = 1
+    allow_static: bool = False
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.reset_every < 0 or self.seed < 0:
+        if self.frames < 1 or self.num_envs < 1 or min(self.reset_every, self.seed, self.noise) < 0:
             raise InputError(
-                f"--frames {self.frames} --reset-every {self.reset_every} --seed {self.seed}: "
-                "give at least one frame, and no negative number."
+                f"--frames {self.frames} --reset-every {self.reset_every} --seed {self.seed} --noise {self.noise} "
+                f"--num-envs {self.num_envs}: give at least one frame and one environment, and no negative number."
             )
         catalogue.found(ssl_robot.envs.explorers, self.explorer)
 
+    @property
+    def independent(self) -> bool:
+        """Whether every row is an episode of its own."""
+        return self.reset_every == 1
 
-def world(env_id: str, size: int) -> World:
-    """The adapter that knows an environment, with the environment made.
-
-    Raises:
-        InputError: If the size is not positive, no adapter knows it, or Gymnasium cannot make it.
-    """
-    if size < 8:
-        raise InputError(f"A frame of {size} pixels shows nothing: give --size 8 or more.")
-    for name in catalogue.names(ssl_robot.envs.worlds):
-        adapter: Any = catalogue.found(ssl_robot.envs.worlds, name)
-        if adapter.knows(env_id):
-            try:
-                made: World = adapter(env_id, size)
-            except gym.error.Error as error:
-                raise InputError(f"Gymnasium cannot make '{env_id}' ({error}): check its name and version.") from None
-            return made
-    known = ", ".join(catalogue.names(ssl_robot.envs.worlds))
-    raise InputError(f"No world here knows the environment '{env_id}': there is {known}, as in gym_pusht/PushT-v0.")
+    @property
+    def policy(self) -> dict[str, Any]:
+        """How these episodes came about, for the file."""
+        return {"explorer": self.explorer, "noise": self.noise, "plan": json.dumps(vars(self))}
 
 
-def schema(env: World, size: int) -> Schema:
-    """What each row of a recording of this world holds."""
-    space = env.env.action_space
-    if not isinstance(space, gym.spaces.Box):
-        raise InputError(f"Actions of {space} cannot be recorded yet: only continuous (Box) actions can.")
-    return Schema({env.camera: (size, size, 3)}, (*env.LABELS, Label.plain("actions", int(np.prod(space.shape)))))
-
-
-def provenance(env: World, plan: Plan) -> dict[str, Any]:
-    """Where the frames come from, for the file's root; ``env_args`` is what robomimic reads."""
-    spec = env.env.spec
-    assert spec is not None
-    package = (spec.namespace or "gymnasium").replace("_", "-")
-    return {
-        "source": spec.id,
-        "source_version": importlib.metadata.version(package),
-        "fps": int(env.env.metadata.get("render_fps", 0)),
-        "plan": json.dumps(vars(plan)),
-        "env_args": json.dumps({"env_name": spec.id, "type": 2, "env_kwargs": spec.kwargs}, default=str),
-    }
-
-
-def collect(env: World, sink: FrameSink, plan: Plan) -> None:
-    """Record a plan's frames; an interrupt between two rows leaves whole rows behind.
+def collect(env_id: str, sight: Sight, sink: FrameSink, plan: Plan) -> None:
+    """Record a plan's frames; an interrupt ends the open episodes, so that whole ones are left behind.
 
     Args:
-        env: The world.
+        env_id: Environment.
+        sight: How to look at it.
         sink: Where rows go.
         plan: How many, how often to reset, how to act.
+
+    Raises:
+        InputError: If the environment cannot be made or looked at, or shows nothing.
     """
-    explorer = catalogue.found(ssl_robot.envs.explorers, plan.explorer)(env.env.action_space, plan.seed)
     with tqdm(total=plan.frames, unit="frame", desc="collect") as bar:
-        episode = 0
-        while bar.n < plan.frames:
-            _episode(env, sink, explorer, plan, plan.seed + episode, bar)
-            episode += 1
+        if plan.num_envs > 1:
+            _collect_side_by_side(env_id, sight, sink, plan, bar)
+        else:
+            _collect_alone(env_id, sight, sink, plan, bar)
 
 
-def _episode(env: World, sink: FrameSink, explorer: Any, plan: Plan, seed: int, bar: "tqdm[Any]") -> None:
-    observation, info = env.env.reset(seed=seed)
-    sink.begin(seed)
-    period = 1.0 / float(env.env.metadata.get("render_fps", 1) or 1)
-    limit = min(plan.reset_every or plan.frames, plan.frames - int(bar.n))
-    for step in range(limit):
-        frames, labels, action = env.frames(observation), env.labels(observation, info), explorer.act()
-        observation, reward, terminated, truncated, info = env.env.step(action)
-        truncated = truncated or step + 1 == limit
-        row = Row(frames, {**labels, "actions": action}, float(reward), terminated, truncated, step * period)
-        sink.add(row)
-        bar.update()
-        if terminated or truncated:
-            break
-    sink.end(env.frames(observation), bool(info.get("is_success", False)))
+def _world(env_id: str, sight: Sight, reset_every: int) -> World:
+    world = worlds.make(env_id, sight)
+    if world.stops:
+        world.env = _StopAtSuccess(world)
+    if reset_every:
+        world.env = gym.wrappers.TimeLimit(world.env, reset_every)
+    return world
+
+
+class _StopAtSuccess(gym.Wrapper[Any, Any, Any, Any]):
+    """Ends an episode where its task is done."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.env)
+        self._world = world
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Act."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated or bool(self._world.success(info)), truncated, info
+
+
+def _explorer(world: World, plan: Plan, seed: int) -> Explorer:
+    cls: Any = catalogue.found(ssl_robot.envs.explorers, plan.explorer)
+    explorer: Explorer = cls(world, seed)
+    return noisy(explorer, world.env.action_space, plan.noise, seed) if plan.noise else explorer
+
+
+def _collect_alone(env_id: str, sight: Sight, sink: FrameSink, plan: Plan, bar: "tqdm[Any]") -> None:
+    world = _world(env_id, sight, plan.reset_every)
+    with contextlib.closing(world.env):
+        explorer = _explorer(world, plan, plan.seed)
+        env = RecordFrames(world, sink, None, plan.frames, plan.independent, plan.allow_static, plan.policy)
+        with contextlib.closing(env):
+            for episode in itertools.count():
+                observation, info = env.reset(seed=plan.seed + episode)
+                explorer.reset()
+                over = False
+                while not over:
+                    observation, _, terminated, truncated, info = env.step(explorer.act(observation, info))
+                    bar.update()
+                    over = terminated or truncated
+                    if env.rows == plan.frames:
+                        return
+
+
+class _Acting(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment with its explorer, so that one in another process acts by itself, whatever it is told to do."""
+
+    def __init__(self, env: Looking, explorer: Explorer) -> None:
+        super().__init__(env)
+        self._explorer = explorer
+        self._seen: tuple[Any, dict[str, Any]] = (None, {})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        self._seen = self.env.reset(seed=seed, options=options)
+        self._explorer.reset()
+        return self._seen
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Let the explorer act."""
+        observation, reward, terminated, truncated, info = self.env.step(self._explorer.act(*self._seen))
+        self._seen = (observation, info)
+        return observation, reward, terminated, truncated, info
+
+
+def _acting(env_id: str, sight: Sight, plan: Plan, i: int) -> gym.Env[Any, Any]:
+    world = _world(env_id, sight, plan.reset_every)
+    # every environment has its own share of the seeds
+    return _Acting(Looking(world, seeds=(plan.seed + i, plan.num_envs)), _explorer(world, plan, plan.seed + i))
+
+
+def _collect_side_by_side(env_id: str, sight: Sight, sink: FrameSink, plan: Plan, bar: "tqdm[Any]") -> None:
+    worlds.make(env_id, sight).env.close()  # what is wrong with it is said here, not in another process
+    makers = [partial(_acting, env_id, sight, plan, i) for i in range(plan.num_envs)]
+    # spawned: a forked process hangs in the GL library
+    vector = gym.vector.AsyncVectorEnv(makers, context="spawn", shared_memory=False)
+    env = RecordVectorFrames(vector, sink, plan.frames, plan.independent, plan.allow_static, plan.policy)
+    with contextlib.closing(env):
+        env.reset()
+        unused = vector.action_space.sample()
+        while env.rows < plan.frames:
+            env.step(unused)
+            bar.update(env.rows - bar.n)

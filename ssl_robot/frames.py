@@ -6,7 +6,7 @@ something that answers ``FrameSink``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +44,32 @@ class Schema:
     Attributes:
         cameras: Height, width and channels of each camera's frames.
         labels: The numbers kept beside each frame; the one named ``actions`` is what was done about it.
+        depths: Cameras that measure distance too.
+        calibrated: Cameras whose lens and place are known.
     """
 
     cameras: Mapping[str, tuple[int, int, int]]
     labels: tuple[Label, ...] = ()
+    depths: tuple[str, ...] = ()
+    calibrated: tuple[str, ...] = ()
 
     def label(self, name: str) -> Label:
         """What the numbers of a label mean; ``KeyError`` if there is none of that name."""
         return {label.name: label for label in self.labels}[name]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The lens of a camera and where it stands.
+
+    Attributes:
+        K: Intrinsics in pixels, (3, 3): a point (x, y, z) of the camera's frame (x right, y down, z ahead) is seen at
+            column (K @ point)[0] / z and row (K @ point)[1] / z; the middle of the first pixel is (.5, .5).
+        T_world_camera: Takes points of the camera's frame to the world's, metres, (4, 4).
+    """
+
+    K: NDArray[np.float64]
+    T_world_camera: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,8 @@ class Row:
         frames: Camera name to uint8 array of height, width, channels.
         labels: Label name to vector of numbers; ``actions`` is the action taken after the frame was seen.
         time: Seconds since the episode began.
+        depths: Camera name to float32 array of height, width: metres along the line of sight of the frame's middle.
+        cameras: Camera name to its calibration.
     """
 
     frames: Mapping[str, NDArray[np.uint8]]
@@ -70,19 +90,36 @@ class Row:
     terminated: bool = False
     truncated: bool = False
     time: float = 0.0
+    depths: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    cameras: Mapping[str, Calibration] = field(default_factory=dict)
+
+
+class EpisodeSink(Protocol):
+    """Where the rows of one episode go."""
+
+    def add(self, row: Row) -> None:
+        """Append one row."""
+
+    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
+        """Nothing more comes; ``final`` holds the frames seen after the last action."""
 
 
 class FrameSink(Protocol):
-    """Where a recorder puts what it saw, one row at a time, in bounded memory."""
+    """Where a recorder puts what it saw, one row at a time, in bounded memory; several episodes may be open."""
 
-    def begin(self, seed: int | None = None) -> None:
-        """Start an episode."""
+    def open(self, schema: Schema, attributes: Mapping[str, Any], rows: int | None = None) -> None:
+        """What every row will hold, where it comes from, and how many are expected; once, before the first episode."""
 
-    def add(self, row: Row) -> None:
-        """Append one row to the episode."""
+    def begin(
+        self, seed: int | None = None, attributes: Mapping[str, Any] | None = None, independent: bool = False
+    ) -> EpisodeSink:
+        """Start an episode.
 
-    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool = False) -> None:
-        """End the episode; ``final`` holds the frames seen after its last action."""
+        Args:
+            seed: What it was reset with.
+            attributes: Numbers and texts about it, as its task or policy.
+            independent: It is one row that has nothing to do with the next episode's (independent resets).
+        """
 
 
 class Frames(Protocol):

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 COLLAPSED = 0.1  # spread, near 1 in a healthy run
-# Directions, mean of an epoch. On PushT, healthy runs with all of SimSiam's views stay above 1.29 (256 or 2,000 frames);
-# without stop-gradient they end between 1.02 and 1.12.
+# Directions, mean of an epoch. On PushT, healthy runs with all of SimSiam's views stay above 1.29 (256 or 2,000
+# frames); without stop-gradient they end between 1.02 and 1.12.
 COLLINEAR = 1.18
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.envs import collect
+from ssl_robot.envs.world import Sight
 from ssl_robot.frames import Label
 
 torch.set_num_threads(1)
@@ -73,10 +74,9 @@ def memory() -> type[Memory]:
     return Memory
 
 
-def record(path: Path, plan: collect.Plan, independent: bool, size: int = 64) -> FrameStore:
-    env = collect.world("gym_pusht/PushT-v0", size)
-    with FrameWriter(path, collect.schema(env, size), collect.provenance(env, plan), independent) as sink:
-        collect.collect(env, sink, plan)
+def record(path: Path, plan: collect.Plan, size: int = 64) -> FrameStore:
+    with FrameWriter(path) as sink:
+        collect.collect("gym_pusht/PushT-v0", Sight(size), sink, plan)
     return FrameStore(path)
 
 
@@ -84,11 +84,11 @@ def record(path: Path, plan: collect.Plan, independent: bool, size: int = 64) ->
 def resets(tmp_path_factory: pytest.TempPathFactory) -> FrameStore:
     """300 independent resets of PushT at 64 pixels."""
     path = tmp_path_factory.mktemp("pusht") / "resets.h5"
-    return record(path, collect.Plan(300, reset_every=1, seed=7), independent=True)
+    return record(path, collect.Plan(300, reset_every=1, seed=7))
 
 
 @pytest.fixture(scope="session")
 def exploration(tmp_path_factory: pytest.TempPathFactory) -> FrameStore:
     """12 episodes of 10 steps of PushT at 64 pixels."""
     path = tmp_path_factory.mktemp("pusht") / "exploration.h5"
-    return record(path, collect.Plan(120, reset_every=10, seed=1000), independent=False)
+    return record(path, collect.Plan(120, reset_every=10, seed=1000))

@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.imports import Episode
+from ssl_robot.datasets.pictures import DamageError, decoded, frames_of, line, pixels, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -25,10 +24,6 @@ _BOOKKEEPING = {"timestamp", "frame_index", "episode_index", "index", "task_inde
 _OUTCOME = {"next.reward", "next.done"}  # columns of the row, not labels
 _PICTURES = {"video", "image"}
 _NUMBERS = ("float", "int", "uint", "bool")
-
-
-class _DamageError(Exception):
-    """What is wrong with an episode: the part of the message between its number and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,7 @@ class Lerobot:
         self._lengths = _lengths(source)
         self.schema = Schema({item.name: item.shape for item in self._cameras}, tuple(self._labels.values()))
         self.attributes = self._provenance()
+        self.warnings: Sequence[str] = ()
 
     @staticmethod
     def knows(source: Path) -> bool:
@@ -99,7 +95,7 @@ class Lerobot:
     def _rows(self, number: int, length: int) -> Iterator[Row]:
         try:
             yield from self._read(number, length)
-        except _DamageError as error:
+        except DamageError as error:
             raise InputError(
                 f"Episode {number} of {self._source} is damaged: {error}; "
                 "copy it again, or leave such episodes out with --skip-bad."
@@ -109,7 +105,7 @@ class Lerobot:
         table = self._table(number, length)
         times = _column(table, "timestamp", 1)[:, 0]
         if (np.diff(times) <= 0).any():
-            raise _DamageError("its rows are not in order of their timestamps")
+            raise DamageError("its rows are not in order of their timestamps")
         labels = {label.name: _column(table, key, len(label.components)) for key, label in self._labels.items()}
         rewards, dones = (
             _column(table, name, 1)[:, 0] if name in table.column_names else np.zeros(length)
@@ -136,11 +132,11 @@ class Lerobot:
                 outcome = [column for column in _OUTCOME if column in file.schema_arrow.names]
                 table = file.read(["timestamp", *self._labels, *outcome, *pictures])
         except FileNotFoundError:
-            raise _DamageError(f"{name} is missing") from None
+            raise DamageError(f"{name} is missing") from None
         except (pyarrow.ArrowException, OSError) as error:
-            raise _DamageError(f"{name} cannot be read ({_line(error)})") from None
+            raise DamageError(f"{name} cannot be read ({line(error)})") from None
         if len(table) != length:
-            raise _DamageError(f"{name} has {len(table)} rows where meta/episodes.jsonl says {length}")
+            raise DamageError(f"{name} has {len(table)} rows where meta/episodes.jsonl says {length}")
         return table
 
     def _pictures(
@@ -154,11 +150,11 @@ class Lerobot:
             frames = _filmed(path, str(path.relative_to(self._source)), times, 0.5 / self._info["fps"])
         for frame in frames:
             if self._size is not None:
-                yield _squared(frame, self._size)
+                yield squared(frame, self._size)
             elif frame.shape == camera.shape:
                 yield frame
             else:
-                raise _DamageError(
+                raise DamageError(
                     f"camera {camera.name} has frames of {frame.shape}, meta/info.json says {camera.shape}"
                 )
 
@@ -188,7 +184,7 @@ def _described(source: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{source} has no meta/info.json: give the root folder of a LeRobot dataset.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({type(error).__name__}: {_line(error)}): copy it again.") from None
+        raise InputError(f"{path} is damaged ({type(error).__name__}: {line(error)}): copy it again.") from None
     if version.startswith("v3"):
         raise InputError(
             f"{source} is LeRobot {version}, which is not read yet: take its v2.1 revision "
@@ -302,24 +298,23 @@ def _chosen(cameras: list[_Camera], wanted: Sequence[str], source: Path) -> list
 def _column(table: pyarrow.Table, name: str, width: int) -> NDArray[np.float64]:
     """A column of numbers, (rows, width); what is missing in the file is NaN."""
     if name not in table.column_names:
-        raise _DamageError(f"its parquet file has no column {name}")
+        raise DamageError(f"its parquet file has no column {name}")
     try:
         return np.array(table[name].to_pylist(), np.float64).reshape(len(table), width)
     except (ValueError, TypeError):
-        raise _DamageError(f"column {name} does not hold {width} number(s) in every row") from None
+        raise DamageError(f"column {name} does not hold {width} number(s) in every row") from None
 
 
 def _embedded(table: pyarrow.Table, key: str) -> Iterator[NDArray[np.uint8]]:
     """Pictures kept as encoded bytes beside the numbers, RGB (h, w, 3)."""
     if key not in table.column_names:
-        raise _DamageError(f"its parquet file has no column {key}")
+        raise DamageError(f"its parquet file has no column {key}")
     for row, value in enumerate(table[key]):
         data = (value.as_py() or {}).get("bytes") or b""
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        picture = decoded(data)
         if picture is None:
-            raise _DamageError(f"{key} has no picture at row {row}")
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+            raise DamageError(f"{key} has no picture at row {row}")
+        yield picture
 
 
 def _filmed(path: Path, name: str, times: NDArray[np.float64], tolerance: float) -> Iterator[NDArray[np.uint8]]:
@@ -332,34 +327,12 @@ def _filmed(path: Path, name: str, times: NDArray[np.float64], tolerance: float)
         tolerance: How far a frame may be from its row, seconds.
     """
     count = 0
-    for frame in _decoded(path, name):
+    for frame in frames_of(path, name):
         if count == len(times):
-            raise _DamageError(f"{name} goes on after its {count} rows")
+            raise DamageError(f"{name} goes on after its {count} rows")
         if frame.pts is None or abs(frame.time - times[count]) > tolerance:
-            raise _DamageError(f"{name} has frame {count} at {frame.time} s, its row at {times[count]:.3f} s")
-        yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            raise DamageError(f"{name} has frame {count} at {frame.time} s, its row at {times[count]:.3f} s")
+        yield pixels(frame)
         count += 1
     if count < len(times):
-        raise _DamageError(f"{name} ends after {count} of {len(times)} frames")
-
-
-def _decoded(path: Path, name: str) -> Iterator[av.VideoFrame]:
-    if not path.is_file():
-        raise _DamageError(f"{name} is missing")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise _DamageError(f"{name} has no video stream")
-            yield from container.decode(container.streams.video[0])
-    except av.FFmpegError as error:
-        raise _DamageError(f"{name} cannot be decoded ({error.strerror})") from None
-
-
-def _squared(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The frame at size x size, every pixel the mean of those it covers."""
-    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def _line(error: Exception) -> str:
-    """The first line of another library's message."""
-    return str(error).partition("\n")[0].rstrip(". ")
+        raise DamageError(f"{name} ends after {count} of {len(times)} frames")

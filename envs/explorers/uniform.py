@@ -2,23 +2,26 @@
 
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
 from numpy.typing import NDArray
+
+from ssl_robot.envs.exploration import drawn, seeded
+from ssl_robot.envs.world import World
 
 
 class Uniform:
-    """Every action independent of the last.
+    """Every action independent of the last; numbers without bounds are drawn from N(0, 1).
 
     Args:
-        space: The environment's action space.
+        world: Where to act.
         seed: Repeats the same actions.
     """
 
-    def __init__(self, space: gym.Space[Any], seed: int) -> None:
-        self._space = space
-        self._space.seed(seed)
+    def __init__(self, world: World, seed: int) -> None:
+        self._space = seeded(world.env.action_space, seed)
 
-    def act(self) -> NDArray[np.floating]:
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: Any, info: dict[str, Any]) -> NDArray[Any]:
         """The next action."""
-        return np.asarray(self._space.sample())
+        return drawn(self._space)

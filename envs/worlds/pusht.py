@@ -3,48 +3,72 @@
 import math
 from typing import Any
 
-import gym_pusht  # noqa: F401  (registers the environment)
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
-from ssl_robot.frames import Label
+from ssl_robot.envs.world import Sight, World
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Label, Row, Schema
+
+_BLOCK = Label("poses/block", ("x", "y", "angle"), ("px", "px", "rad"), (False, False, True))
+_AGENT = Label("agent_pos", ("x", "y"), ("px", "px"), (False, False))
 
 
-class Pusht:
+class Pusht(World):
     """The world behind ``gym_pusht/PushT-v0``.
 
     Frames are the ones an agent observes: those of ``render()`` carry a red cross at the last action, which an
     encoder could read. Lengths are in the world's unit, of which 512 make the frame's width.
 
     Args:
-        env_id: A PushT environment.
-        size: Height and width of the frames.
+        env: A PushT environment, whatever it observes.
+        sight: How to look; there is one camera, ``top``, and no depth.
+
+    Raises:
+        InputError: If another camera or depth is asked for.
     """
 
-    LABELS = (
-        Label("poses/block", ("x", "y", "angle"), ("px", "px", "rad"), (False, False, True)),
-        Label("agent_pos", ("x", "y"), ("px", "px"), (False, False)),
-    )
-
-    def __init__(self, env_id: str, size: int) -> None:
-        self.env: gym.Env[Any, Any] = gym.make(
-            env_id, obs_type="pixels", observation_width=size, observation_height=size
-        )
-        self.camera = "top"
+    def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
+        super().__init__(env, sight)
+        if set(sight.cameras) - {"top"} or sight.depth:
+            raise InputError("PushT has one camera, 'top', and no depth: ask for nothing else.")
+        self._world: Any = env.unwrapped
 
     @staticmethod
-    def knows(env_id: str) -> bool:
+    def claims(env_id: str) -> bool:
         """Whether this file is the one for an environment."""
         return env_id.startswith("gym_pusht/")
 
-    def frames(self, observation: Any) -> dict[str, NDArray[np.uint8]]:
-        """What the camera sees, (h, w, 3) uint8."""
-        return {self.camera: np.ascontiguousarray(observation, np.uint8)}
+    @staticmethod
+    def make(env_id: str, sight: Sight) -> gym.Env[Any, Any]:
+        """The environment as agents observe it: in pixels of the frames' size."""
+        import gym_pusht  # noqa: F401  (registers the environment)
 
-    def labels(self, observation: Any, info: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-        """Pose of the block, its angle wrapped to [-pi, pi), and place of the finger."""
+        return gym.make(env_id, obs_type="pixels", observation_width=sight.size, observation_height=sight.size)
+
+    @staticmethod
+    def knows(env: gym.Env[Any, Any]) -> bool:
+        """Whether this is a PushT environment."""
+        return type(env.unwrapped).__module__.startswith("gym_pusht.")
+
+    @property
+    def schema(self) -> Schema:
+        """One square camera, the block's pose, the finger's place and the action."""
+        size = self.sight.size
+        return Schema({"top": (size, size, 3)}, (_BLOCK, _AGENT, Label.plain("actions", 2)))
+
+    def look(self, observation: Any, info: dict[str, Any]) -> Row:
+        """The frame, the block's pose with its angle wrapped to [-pi, pi), and the finger's place."""
         x, y, angle = info["block_pose"]
-        wrapped = math.remainder(angle, 2 * math.pi)  # exact, in [-pi, pi]
-        wrapped = -math.pi if wrapped >= math.pi else wrapped
-        return {"poses/block": np.array([x, y, wrapped]), "agent_pos": np.asarray(info["pos_agent"], np.float64)}
+        labels = {"poses/block": np.array([x, y, wrapped(angle)]), "agent_pos": np.array(info["pos_agent"], np.float64)}
+        frame = np.asarray(observation)
+        if frame.shape != (self.sight.size, self.sight.size, 3):
+            size = self.sight.size
+            frame = self._world._get_img(self._world._draw(), width=size, height=size)
+        return Row({"top": np.array(frame, np.uint8, order="C")}, labels)
+
+
+def wrapped(angle: float) -> float:
+    """The angle in [-pi, pi): PushT's own counts full turns."""
+    rest = math.remainder(angle, 2 * math.pi)  # exact, in [-pi, pi]
+    return -math.pi if rest >= math.pi else rest

@@ -3,9 +3,9 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,20 @@ class Collect:
     """Record frames, poses and actions of a Gymnasium environment.
 
     Attributes:
-        env_id: Environment, as in gym_pusht/PushT-v0.
+        env_id: Environment, as in gym_pusht/PushT-v0, Reacher-v5 or metaworld/drawer-open-v3.
         out: File to write.
         frames: Observations before an action; final observations come on top.
         size: Height and width of the frames.
-        explorer: How to act.
+        explorer: How to act: uniform, sticky, pink_noise, or expert where the simulator brings one.
+        noise: Standard deviation of noise on the explorer's actions, in half the range of each.
         reset_every: Cut episodes after this many steps; 1 records independent poses; 0 lets them run.
         seed: Seeds the actions and, counting up, every episode.
         if_exists: What to do with a file that is there already.
+        num_envs: Environments that run side by side, each in a process of its own.
+        camera: Camera to look through, may be given again; the environment's own view if not given.
+        depth: Record distances too.
+        render: fast leaves out shadows and smoothing where a simulator draws them in software.
+        allow_static: Record frames although they show nothing or never change.
         raw: Store pixels uncompressed.
     """
 
@@ -29,30 +35,35 @@ class Collect:
     frames: int
     size: int = 96
     explorer: str = "uniform"
+    noise: float = 0.0
     reset_every: int = 0
     seed: int = 0
     if_exists: Literal["error", "append", "overwrite"] = "error"
+    num_envs: int = 1
+    camera: Annotated[tuple[str, ...], UseAppendAction] = ()
+    depth: bool = False
+    render: Literal["fast", "full"] = "fast"
+    allow_static: bool = False
     raw: bool = False
 
     def run(self) -> int:
         """Record; interrupted, it keeps what it has."""
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.datasets.writer import FrameWriter
-        from ssl_robot.envs import collect
+        from ssl_robot.envs.collect import Plan, collect
+        from ssl_robot.envs.world import Sight
         from ssl_robot.errors import InputError
 
-        plan = collect.Plan(self.frames, self.reset_every, self.explorer, self.seed)
+        plan = Plan(
+            self.frames, self.reset_every, self.explorer, self.noise, self.seed, self.num_envs, self.allow_static
+        )
+        sight = Sight(self.size, self.camera, self.depth, self.render)
         if self.if_exists == "append" and self.out.is_file() and self.seed in FrameStore(self.out).seeds:
             raise InputError(f"{self.out} holds seed {self.seed} already: the same scenes again; give a higher --seed.")
-        world = collect.world(self.env_id, self.size)
-        schema, provenance = collect.schema(world, self.size), collect.provenance(world, plan)
-        independent = self.reset_every == 1
-        with FrameWriter(self.out, schema, provenance, independent, self.raw, self.if_exists) as sink:
+        with FrameWriter(self.out, self.if_exists, self.raw) as sink:
             try:
-                collect.collect(world, sink, plan)
+                collect(self.env_id, sight, sink, plan)
             except KeyboardInterrupt:
                 print(f"ssl-robot: interrupted; {self.out} holds the frames so far.", file=sys.stderr)
                 return 130
-            finally:
-                world.env.close()
         return 0

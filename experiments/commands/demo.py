@@ -47,7 +47,7 @@ class Demo:
             return path
         print(f"{path}: {frames} frames of {WORLD}", file=sys.stderr)
         partial = path.with_suffix(".partial")
-        if Collect(WORLD, partial, frames, SIZE, "uniform", reset_every, seed, "overwrite").run() != 0:
+        if Collect(WORLD, partial, frames, SIZE, reset_every=reset_every, seed=seed, if_exists="overwrite").run() != 0:
             raise KeyboardInterrupt
         partial.replace(path)
         return path

@@ -55,13 +55,16 @@ def episodes(lengths: list[int], seed: int = 0, schema: Schema = SCHEMA, final: 
     ]
 
 
-def write(path: Path, recorded: list[Episode], schema: Schema = SCHEMA, **options: Any) -> FrameStore:
-    with FrameWriter(path, schema, {"source": "noise", "fps": 10}, **options) as writer:
+def write(
+    path: Path, recorded: list[Episode], schema: Schema = SCHEMA, independent: bool = False, **options: Any
+) -> FrameStore:
+    with FrameWriter(path, **options) as writer:
+        writer.open(schema, {"source": "noise", "fps": 10})
         for episode in recorded:
-            writer.begin(episode.seed)
+            sink = writer.begin(episode.seed, independent=independent)
             for row in episode.rows:
-                writer.add(row)
-            writer.end(episode.final)
+                sink.add(row)
+            sink.end(episode.final)
     return FrameStore(path)
 
 
@@ -142,7 +145,7 @@ def test_another_reader_sees_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(demo["truncated"], [row.truncated for row in rows])
             np.testing.assert_array_equal(demo["dones"], [row.terminated or row.truncated for row in rows])
             np.testing.assert_array_equal(demo["timestamps"], [row.time for row in rows])
-            assert list(demo["poses/block"].attrs["components"]) == ["x", "angle"]
+            assert list(demo["poses/block"].attrs["components"]) == [b"x", b"angle"]
 
 
 def test_independent_rows_share_a_group_and_stay_episodes(tmp_path: Path) -> None:
@@ -251,7 +254,8 @@ def test_an_episode_without_rows_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_recording_killed_before_its_first_row_can_be_gone_on_with(tmp_path: Path) -> None:
     """As the message that refuses to read it says."""
-    with FrameWriter(tmp_path / "killed.h5", SCHEMA, {}):
+    with FrameWriter(tmp_path / "killed.h5") as writer:
+        writer.open(SCHEMA, {})
         shutil.copy(tmp_path / "killed.h5", tmp_path / "a.h5")
     with pytest.raises(InputError, match=r"holds no frames: .*--if-exists append"):
         FrameStore(tmp_path / "a.h5")
@@ -260,7 +264,8 @@ def test_a_recording_killed_before_its_first_row_can_be_gone_on_with(tmp_path: P
 
 
 def test_a_recording_without_rows_leaves_no_file(tmp_path: Path) -> None:
-    with FrameWriter(tmp_path / "a.h5", SCHEMA, {}) as writer:
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
         writer.begin(1)
     assert not (tmp_path / "a.h5").exists()
 
@@ -338,7 +343,8 @@ from ssl_robot.frames import Label, Row, Schema
 writer.FLUSH_ROWS = 16
 independent = sys.argv[2] == "True"
 schema = Schema({"top": (8, 8, 3)}, (Label.plain("state", 1),))
-with writer.FrameWriter(sys.argv[1], schema, {}, independent) as sink:
+with writer.FrameWriter(sys.argv[1]) as sink:
+    sink.open(schema, {})
     flush = sink.flush
     def told() -> None:
         flush()
@@ -346,8 +352,8 @@ with writer.FrameWriter(sys.argv[1], schema, {}, independent) as sink:
     sink.flush = told
     for row in range(10**6):
         if independent or row % 40 == 0:
-            sink.begin(row)
-        sink.add(Row({"top": np.full((8, 8, 3), row % 251, np.uint8)}, {"state": np.array([row])}))
+            episode = sink.begin(row, independent=independent)
+        episode.add(Row({"top": np.full((8, 8, 3), row % 251, np.uint8)}, {"state": np.array([row])}))
 """
 
 
@@ -375,9 +381,10 @@ def test_a_recorder_that_is_killed_leaves_whole_rows(tmp_path: Path, independent
     np.testing.assert_array_equal(store.values("state")[:, 0], rows)
     np.testing.assert_array_equal(store.take(rows), np.tile((rows % 251)[:, None, None, None], (1, 8, 8, 3)))
     assert len(store.seeds) == len(store.contents) == store.episodes[-1] + 1
-    with FrameWriter(store.path, store.schema, {}, independent, if_exists="append") as writer:
-        writer.begin(7)
-        writer.add(Row({"top": np.zeros((8, 8, 3), np.uint8)}, {"state": np.array([-1])}))
+    with FrameWriter(store.path, "append") as writer:
+        writer.open(store.schema, {})
+        episode = writer.begin(7, independent=independent)
+        episode.add(Row({"top": np.zeros((8, 8, 3), np.uint8)}, {"state": np.array([-1])}))
     assert len(FrameStore(store.path)) == len(store) + 1
 
 

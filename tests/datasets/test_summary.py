@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ssl_robot.datasets.imports import import_source
+from ssl_robot.datasets.imports import import_sources
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.summary import contact_sheet, summary
 from ssl_robot.datasets.writer import FrameWriter
@@ -21,7 +21,7 @@ PROMISED = ["episodes", "frames", "cameras", "labels", "actions", "compression",
 
 @pytest.fixture
 def store(counter: Path) -> FrameStore:
-    import_source(counter, counter.parent / "counter.h5", size=24)
+    import_sources([counter], counter.parent / "counter.h5", size=24)
     return FrameStore(counter.parent / "counter.h5")
 
 
@@ -41,12 +41,13 @@ def test_the_numbers_are_those_of_the_file(store: FrameStore) -> None:
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     schema = Schema({"top": (8, 12, 3)}, (Label.plain("state", 2),))
-    with FrameWriter(tmp_path / "x.h5", schema, {"plan": "{not json", "rate": np.float64("nan")}, raw=True) as sink:
-        sink.begin()
+    with FrameWriter(tmp_path / "x.h5", raw=True) as sink:
+        sink.open(schema, {"plan": "{not json", "rate": np.float64("nan")})
+        episode = sink.begin()
         for value in (np.nan, 1.0, np.inf):
             frame = np.zeros((8, 12, 3), np.uint8)
-            sink.add(Row({"top": frame}, {"state": np.array([value, np.nan])}))
-        sink.end()
+            episode.add(Row({"top": frame}, {"state": np.array([value, np.nan])}))
+        episode.end()
     found = summary(FrameStore(tmp_path / "x.h5"))
     assert (found["labels"]["state"]["min"], found["labels"]["state"]["max"]) == ([1.0, None], [1.0, None])
     assert (found["actions"], found["fps"], found["compression"]) == (None, None, "raw")

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.envs import collect
-from ssl_robot.envs.worlds.pusht import Pusht
+from ssl_robot.envs.world import Sight, make, width_of
+from ssl_robot.envs.worlds.pusht import wrapped
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Row
+from ssl_robot.frames import Row, Schema
 
 PUSHT = "gym_pusht/PushT-v0"
 
@@ -26,16 +27,22 @@ class Listed:
     seeds: list[int | None] = field(default_factory=list)
     episodes: list[list[Row]] = field(default_factory=list)
     finals: list[Any] = field(default_factory=list)
-    successes: list[bool] = field(default_factory=list)
+    successes: list[bool | None] = field(default_factory=list)
 
-    def begin(self, seed: int | None = None) -> None:
+    schema: Schema | None = None
+
+    def open(self, schema: Schema, attributes: Any, rows: int | None = None) -> None:
+        self.schema = schema
+
+    def begin(self, seed: int | None = None, attributes: Any = None, independent: bool = False) -> "Listed":
         self.seeds.append(seed)
         self.episodes.append([])
+        return self
 
     def add(self, row: Row) -> None:
         self.episodes[-1].append(row)
 
-    def end(self, final: Any = None, success: bool = False) -> None:
+    def end(self, final: Any = None, success: bool | None = None) -> None:
         self.finals.append(final)
         self.successes.append(success)
 
@@ -50,7 +57,7 @@ class Listed:
 
 def recorded(plan: collect.Plan, size: int = 32) -> Listed:
     sink = Listed()
-    collect.collect(collect.world(PUSHT, size), sink, plan)
+    collect.collect(PUSHT, Sight(size), sink, plan)
     return sink
 
 
@@ -59,7 +66,7 @@ def test_a_plan_gives_its_frames_in_episodes_of_its_length() -> None:
     assert [len(episode) for episode in sink.episodes] == [5, 5, 5, 2]
     assert sink.seeds == [3, 4, 5, 6]
     assert [row.truncated for row in sink.rows] == ([False] * 4 + [True]) * 3 + [False, True]
-    assert sink.successes == [False] * 4
+    assert [bool(success) for success in sink.successes] == [False] * 4
     assert [row.time for row in sink.episodes[0]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert all(final["top"].shape == (32, 32, 3) for final in sink.finals)
     assert len(sink.finals) == 4
@@ -131,10 +138,8 @@ def test_frames_carry_no_cross_at_the_last_action(exploration: FrameStore) -> No
 def test_angles_are_wrapped(angle: float) -> None:
     """Half open, so that no angle has two names; just below -pi is where rounding could leave it at pi."""
     for turned in (angle, math.nextafter(angle, -math.inf), math.nextafter(angle, math.inf)):
-        info = {"block_pose": (1.0, 2.0, turned), "pos_agent": np.zeros(2)}
-        wrapped = Pusht.labels(object.__new__(Pusht), None, info)["poses/block"][2]
-        assert -math.pi <= wrapped < math.pi
-        assert abs(math.remainder(wrapped - turned, 2 * math.pi)) < 1e-9
+        assert -math.pi <= wrapped(turned) < math.pi
+        assert abs(math.remainder(wrapped(turned) - turned, 2 * math.pi)) < 1e-9
 
 
 def test_recorded_angles_span_the_turn(resets: FrameStore) -> None:
@@ -149,42 +154,40 @@ def test_the_file_says_where_its_frames_come_from(resets: FrameStore) -> None:
     assert attributes["source"] == PUSHT
     assert attributes["source_version"]
     assert attributes["fps"] == 10
-    assert json.loads(attributes["plan"]) == {"frames": 300, "reset_every": 1, "explorer": "uniform", "seed": 7}
+    plan = json.loads(resets.demonstrations[0].facts["plan"])
+    assert (plan["frames"], plan["reset_every"], plan["explorer"], plan["seed"]) == (300, 1, "uniform", 7)
     environment = json.loads(attributes["env_args"])
     again = gym.make(environment["env_name"], **environment["env_kwargs"])
     first, _ = again.reset(seed=int(resets.seeds[0]))
     np.testing.assert_array_equal(first, resets.take(np.array([0]))[0])
 
 
-@pytest.mark.parametrize("env_id", ["Pong-v5", "PushT-v0", ""])
-def test_an_environment_nobody_knows_is_refused(env_id: str) -> None:
-    with pytest.raises(InputError, match=f"No world here knows the environment '{env_id}': there is .*pusht"):
-        collect.world(env_id, 64)
-
-
-@pytest.mark.parametrize("env_id", ["gym_pusht/PushT-v9", "gym_pusht/Push", "gym_pusht/"])
+@pytest.mark.parametrize("env_id", ["Pong-v5", "PushT-v0", "", "gym_pusht/PushT-v9", "gym_pusht/Push", "gym_pusht/"])
 def test_an_environment_that_does_not_exist_is_refused(env_id: str) -> None:
-    with pytest.raises(InputError, match=f"Gymnasium cannot make '{env_id}'"):
-        collect.world(env_id, 64)
+    with pytest.raises(InputError, match=f"Gymnasium cannot make '{env_id}' .*known by more than .*pusht"):
+        make(env_id, Sight(64))
 
 
 @pytest.mark.parametrize("size", [-1, 0, 7])
 def test_frames_too_small_to_show_anything_are_refused(size: int) -> None:
     with pytest.raises(InputError, match=f"A frame of {size} pixels .*--size 8 or more"):
-        collect.world(PUSHT, size)
+        Sight(size)
 
 
-@pytest.mark.parametrize("space", [gym.spaces.Discrete(3), gym.spaces.Dict({"a": gym.spaces.Box(0, 1)})])
-def test_actions_that_are_no_vector_are_refused(space: gym.Space[Any]) -> None:
-    env = collect.world(PUSHT, 32)
-    env.env.action_space = space
-    with pytest.raises(InputError, match="only continuous"):
-        collect.schema(env, 32)
+@pytest.mark.parametrize("sight", [Sight(32, ("side",)), Sight(32, depth=True)])
+def test_what_a_world_cannot_show_is_refused(sight: Sight) -> None:
+    with pytest.raises(InputError, match="PushT has one camera"):
+        make(PUSHT, sight)
+
+
+def test_actions_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match="whose actions are numbers"):
+        width_of(gym.spaces.Dict({"a": gym.spaces.Box(0, 1)}))
 
 
 @pytest.mark.parametrize("values", [{"frames": 0}, {"reset_every": -1}, {"seed": -1}])
 def test_an_impossible_plan_is_refused(values: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="give at least one frame, and no negative number"):
+    with pytest.raises(InputError, match="give at least one frame and one environment, and no negative number"):
         collect.Plan(**{"frames": 5, **values})
 
 

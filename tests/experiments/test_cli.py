@@ -37,7 +37,7 @@ def test_help_loads_nothing_heavy(command):
     ("words", "says"),
     [
         (["gym_pusht/PushX-v9"], "check its name"),
-        (["Nowhere-v0"], "No world here knows"),
+        (["Nowhere-v0"], "Gymnasium cannot make"),
         (["gym_pusht/PushT-v0", "--size", "-3"], "--size 8 or more"),
         (["gym_pusht/PushT-v0", "--explorer", "wild"], "choose from"),
         (["gym_pusht/PushT-v0", "--reset-every", "-1"], "no negative number"),

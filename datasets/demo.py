@@ -1,0 +1,161 @@
+"""One ``demo_i`` group of the file while it is being written."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_robot.datasets.layout import Column, Plane, checksum_path, columns, fixed, planes
+from ssl_robot.datasets.pixels import checksum, deflate, plain
+from ssl_robot.frames import Row, Schema
+
+_CHUNK_ROWS = 64  # of numbers that come in several flushes
+_HEADER = 4096  # bytes that a data set of its own may take beside its content
+
+
+class Demo:
+    """Rows that share a group: an episode, or independent rows.
+
+    The group appears with its first rows. Numbers of an episode that comes in one piece lie in one piece; those of a
+    longer one lie in chunks that are written where they were, never moved, so that a crash cannot take old rows along.
+
+    Args:
+        data: The file's ``data`` group.
+        name: As in ``demo_7``.
+        schema: What every row holds.
+        raw: Keep pixels as they are.
+        attributes: Numbers and texts about the episode.
+        independent: Every row is an episode of its own.
+    """
+
+    def __init__(
+        self, data: h5py.Group, name: str, schema: Schema, raw: bool, attributes: Mapping[str, Any], independent: bool
+    ) -> None:
+        self._data, self._name, self._raw, self._independent = data, name, raw, independent
+        self._planes, self._columns = planes(schema), columns(schema)
+        self._attributes = attributes
+        self._checksums: dict[str, int] = {}
+        self._return = 0.0
+        self._counted = 0
+        self.rows = 0
+
+    def estimate(self, row: Row) -> int:
+        """Bytes that rows like this one take, with a margin."""
+        pixels = sum(len(self._pack(plane.value(row))) for plane in self._planes)
+        return int(1.2 * pixels) + self.number_bytes(1000) // 1000
+
+    def _pack(self, frame: NDArray[Any]) -> bytes:
+        return plain(frame) if self._raw else deflate(frame)
+
+    def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
+        """The pictures of rows as they are stored, for each plane."""
+        pictures = [[_fitting(plane, row) for row in rows] for plane in self._planes]
+        return [list(pool.map(self._pack, plane)) for plane in pictures]
+
+    def number_bytes(self, rows: int) -> int:
+        """The most that the numbers of some rows take."""
+        one: int = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in self._columns)
+        one += 16 + 64 * len(self._planes)  # seed and content, and the place of each picture
+        return one * (rows + _CHUNK_ROWS) + _HEADER * (len(self._columns) + 2 * len(self._planes) + 3)
+
+    def extend(self, rows: Sequence[Row], seeds: Sequence[int], packed: list[list[bytes]], last: bool) -> None:
+        """Append rows; ``last`` says that none will follow."""
+        group = self._data.require_group(self._name)
+        if self.rows == 0:
+            group.attrs.update({name: fixed(value) for name, value in self._attributes.items()})
+            group.attrs["num_samples"] = 0
+            group.attrs["independent"] = self._independent
+            if not self._independent:
+                group.attrs["content"] = _content(rows[0])
+        for plane, pictures in zip(self._planes, packed, strict=True):
+            self._write_pictures(group, plane.path, plane.shape, plane.dtype, self.rows, pictures)
+            if self._raw:
+                sums = [checksum(data) for data in pictures]
+                self._write(group, Column(checksum_path(plane.path), (), np.uint32, lambda row: 0), sums, last)
+        for column in self._columns:
+            self._write(group, column, [column.value(row) for row in rows], last)
+        if self._independent:
+            self._write(group, Column("seeds", (), np.int64, lambda row: 0), list(seeds), last)
+            self._write(group, Column("contents", (), np.uint64, lambda row: 0), [_content(row) for row in rows], last)
+        self._return += sum(row.reward for row in rows)
+        self.rows += len(rows)
+
+    def count(self, data: h5py.Group) -> None:
+        """Let readers see the rows written since the last count."""
+        data[self._name].attrs["num_samples"] = self.rows
+        data.attrs["total"] = int(data.attrs["total"]) + self.rows - self._counted
+        self._counted = self.rows
+
+    def finish(self, final: Mapping[str, NDArray[np.uint8]], success: bool | None) -> None:
+        """Write what is known only at the end: checksums, final frames, success, return."""
+        group = self._data[self._name]
+        for path, value in self._checksums.items():
+            group[path].attrs["crc32"] = np.uint32(value)
+        if self._independent:
+            return
+        group.attrs["return"] = self._return
+        if success is not None:
+            group.attrs["success"] = success
+        for camera, frame in final.items():
+            self._write_pictures(group, f"final_obs/{camera}", frame.shape, frame.dtype, 0, [self._pack(frame)])
+
+    def drop(self) -> int:
+        """Remove the group; returns how many rows it had."""
+        if self._name in self._data:
+            del self._data[self._name]
+            self._data.attrs["total"] = int(self._data.attrs["total"]) - self._counted
+        return self._counted
+
+    def _write_pictures(
+        self, group: h5py.Group, path: str, shape: tuple[int, ...], dtype: Any, first: int, pictures: list[bytes]
+    ) -> None:
+        if path not in group:
+            options: dict[str, Any] = {} if self._raw else {"compression": "gzip", "shuffle": dtype != np.uint8}
+            group.create_dataset(path, (0, *shape), dtype, chunks=(1, *shape), maxshape=(None, *shape), **options)
+        dataset = group[path]
+        dataset.resize(first + len(pictures), axis=0)
+        origin = (0,) * len(shape)
+        for row, data in enumerate(pictures, first):
+            dataset.id.write_direct_chunk((row, *origin), data)
+
+    def _write(self, group: h5py.Group, column: Column, values: list[Any], last: bool) -> None:
+        array = np.asarray(values, column.dtype).reshape(len(values), *column.shape)
+        if self.rows == 0 and last:
+            dataset = group.create_dataset(column.path, data=array)
+        elif self.rows == 0:
+            dataset = group.create_dataset(
+                column.path,
+                (0, *column.shape),
+                column.dtype,
+                chunks=(_CHUNK_ROWS, *column.shape),
+                maxshape=(None, *column.shape),
+            )
+        else:
+            dataset = group[column.path]
+        if self.rows == 0 and column.label is not None:  # for readers that do not know our schema
+            dataset.attrs["components"] = np.array(column.label.components, "S")
+            dataset.attrs["units"] = np.array(column.label.units, "S")
+        if not (self.rows == 0 and last):
+            dataset.resize(self.rows + len(array), axis=0)
+            dataset[self.rows :] = array
+        self._checksums[column.path] = checksum(np.ascontiguousarray(array), self._checksums.get(column.path, 0))
+
+
+def _fitting(plane: Plane, row: Row) -> NDArray[Any]:
+    picture = plane.value(row)
+    if picture.shape != plane.shape or picture.dtype != plane.dtype:
+        raise ValueError(
+            f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of {picture.shape}."
+        )
+    return picture
+
+
+def _content(row: Row) -> np.uint64:
+    digest = hashlib.blake2b(digest_size=8)
+    for camera in sorted(row.frames):
+        digest.update(np.ascontiguousarray(row.frames[camera]).data)
+    return np.uint64(int.from_bytes(digest.digest(), "little"))

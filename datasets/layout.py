@@ -1,0 +1,208 @@
+"""Where things lie in the file: FORMAT.md as code, shared by the reader and the writer."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Label, Row, Schema
+
+FORMAT = "ssl_robot"
+VERSION = 1
+# survives SIGKILL after a flush, half the bytes per group of older bounds, and robomimic opens it
+LIBRARY = ("v108", "v108")
+# what h5py and json raise where the bytes make no sense
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
+    """The file, open for reading, after a look at whether it is one of ours.
+
+    Raises:
+        InputError: If it is missing, not HDF5, not ours, of a newer format, or found damaged while it is read.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened as HDF5 ({error}): give a file made by 'ssl-robot'.") from None
+    with file:
+        try:
+            problem = _problem(file, path)
+            if problem:
+                raise InputError(problem)
+            yield file
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            raise InputError(f"{path} is damaged ({error}): record or copy it again.") from None
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a path is a file of this format, whatever its version."""
+    if not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(plain(file["data"].attrs.get("format")) == FORMAT)
+    except _DAMAGE:
+        return False
+
+
+def _problem(file: h5py.File, path: Path) -> str:
+    data = file.get("data")
+    if data is None or plain(data.attrs.get("format")) != FORMAT:
+        return (
+            f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
+        )
+    if int(data.attrs["format_version"]) > VERSION:
+        return f"{path} has format version {data.attrs['format_version']}, newer than {VERSION}: upgrade ssl-robot."
+    return ""
+
+
+def demos(data: h5py.Group) -> list[str]:
+    """Names of the groups that hold rows, in order; one that its writer had no time to fill is none."""
+    names = [name for name in data if name.startswith("demo_") and data[name].attrs["num_samples"] > 0]
+    return sorted(names, key=lambda name: int(name[5:]))
+
+
+def column_path(name: str) -> str:
+    """Where a label lies within a demonstration: poses and actions as named, everything else beside the frames."""
+    return name if name == "actions" or name.startswith("poses/") else f"obs/{name}"
+
+
+def depth_path(camera: str) -> str:
+    """Where a camera's distances lie, named as robomimic names them."""
+    return f"obs/{camera}_depth"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Numbers kept for every row.
+
+    Attributes:
+        path: Where they lie within a demonstration.
+        shape: Of one row's.
+        dtype: As stored.
+        value: Finds them in a row.
+        label: What they mean, where a label says so.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    value: Callable[[Row], Any]
+    label: Label | None = None
+
+
+def columns(schema: Schema) -> list[Column]:
+    """All the numbers of a demonstration."""
+    found = [
+        Column("rewards", (), np.float64, lambda row: row.reward),
+        Column("dones", (), np.uint8, lambda row: row.terminated or row.truncated),
+        Column("terminated", (), np.uint8, lambda row: row.terminated),
+        Column("truncated", (), np.uint8, lambda row: row.truncated),
+        Column("timestamps", (), np.float64, lambda row: row.time),
+    ]
+    for label in schema.labels:
+        found.append(_of_label(label))
+    for camera in schema.calibrated:
+        found += [_of_camera(camera, "K", (3, 3)), _of_camera(camera, "T_world_camera", (4, 4))]
+    return found
+
+
+def _of_label(label: Label) -> Column:
+    def value(row: Row) -> Any:
+        return np.asarray(row.labels[label.name], np.float64).reshape(-1)
+
+    return Column(column_path(label.name), (len(label.components),), np.float64, value, label)
+
+
+def _of_camera(camera: str, name: str, shape: tuple[int, int]) -> Column:
+    return Column(f"cameras/{camera}/{name}", shape, np.float64, lambda row: getattr(row.cameras[camera], name))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Pictures kept for every row, one to a chunk.
+
+    Attributes:
+        path: Where they lie within a demonstration.
+        shape: Of one picture.
+        dtype: Of its numbers.
+        value: Finds one in a row.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    value: Callable[[Row], NDArray[Any]]
+
+
+def planes(schema: Schema) -> list[Plane]:
+    """All the pictures of a demonstration: what each camera saw, and how far away it was."""
+    return [
+        *(_seen(camera, shape) for camera, shape in schema.cameras.items()),
+        *(_measured(camera, schema.cameras[camera]) for camera in schema.depths),
+    ]
+
+
+def _seen(camera: str, shape: tuple[int, int, int]) -> Plane:
+    return Plane(f"obs/{camera}", shape, np.uint8, lambda row: row.frames[camera])
+
+
+def _measured(camera: str, shape: tuple[int, int, int]) -> Plane:
+    h, w, _ = shape
+
+    def value(row: Row) -> NDArray[np.float32]:
+        return np.asarray(row.depths[camera], np.float32).reshape(h, w, 1)
+
+    return Plane(depth_path(camera), (h, w, 1), np.float32, value)
+
+
+def checksum_path(path: str) -> str:
+    """Where the checksums of a camera's plain pictures lie."""
+    return f"checksums/{path.removeprefix('obs/')}"
+
+
+def schema_text(schema: Schema) -> bytes:
+    """A schema as the file's root keeps it."""
+    record = {
+        "cameras": dict(schema.cameras),
+        "labels": [vars(item) for item in schema.labels],
+        "depths": schema.depths,
+        "calibrated": schema.calibrated,
+    }
+    return bytes(fixed(json.dumps(record)))
+
+
+def schema_of(file: h5py.File) -> Schema:
+    """What each row of the file holds, read from its root."""
+    record = json.loads(file["data"].attrs["schema"])
+    labels = tuple(
+        Label(item["name"], tuple(item["components"]), tuple(item["units"]), tuple(item["circular"]))
+        for item in record["labels"]
+    )
+    cameras = {name: (int(h), int(w), int(c)) for name, (h, w, c) in record["cameras"].items()}
+    return Schema(cameras, labels, tuple(record.get("depths", ())), tuple(record.get("calibrated", ())))
+
+
+def plain(value: Any) -> Any:
+    """A number or text as Python has it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def fixed(value: Any) -> Any:
+    """A text as HDF5 keeps it beside its checksum: damage to the heap of longer-lived texts can hang the library."""
+    return np.bytes_(value.encode()) if isinstance(value, str) and value else value

@@ -1,0 +1,109 @@
+"""Pictures as others keep them, decoded for the importers: encoded images and video files."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DamageError(Exception):
+    """What is wrong with a source: the part of a message between its name and the remedy."""
+
+
+def decoded(data: bytes) -> NDArray[np.uint8] | None:
+    """An encoded picture (JPEG, PNG, ...) as RGB (h, w, 3); ``None`` if it is none.
+
+    Marks of orientation are ignored: cameras on robots set them by accident.
+    """
+    if not data or _cut(data):
+        return None
+    level = cv2.utils.logging.setLogLevel(0)  # what is wrong is said by the caller, in a sentence
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a size that no picture has
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _cut(data: bytes) -> bool:
+    """Whether a JPEG lacks its end, which OpenCV fills with grey: no end mark follows the last scan's begin."""
+    return is_jpeg(data) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether an encoded picture is a JPEG, and so not quite what the camera saw."""
+    return data[:2] == b"\xff\xd8"
+
+
+def frames_of(path: Path, name: str) -> Iterator[av.VideoFrame]:
+    """The frames of a video in order of presentation.
+
+    Args:
+        path: The video.
+        name: What to call it in a message.
+
+    Raises:
+        DamageError: If it is missing or cannot be decoded to its end.
+    """
+    if not path.is_file():
+        raise DamageError(f"{name} is missing")
+    try:
+        with av.open(str(path)) as container:
+            stream = film(container, name)
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}  # else damage is painted over
+            for count, frame in enumerate(container.decode(stream)):
+                if frame.is_corrupt:
+                    raise DamageError(f"{name} has a damaged frame {count}")
+                yield frame
+    except av.FFmpegError as error:
+        raise DamageError(f"{name} cannot be decoded ({error.strerror})") from None
+
+
+def film(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """The first stream of pictures in an open video.
+
+    Raises:
+        DamageError: If it has none whose codec is known.
+    """
+    if not container.streams.video:
+        raise DamageError(f"{name} has no video stream")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:  # whatever PyAV's annotation says
+        raise DamageError(f"{name} has a video stream of an unknown codec")
+    return stream
+
+
+def pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """A decoded frame as RGB (h, w, 3)."""
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def squared(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+    """The frame at size x size, every pixel the mean of those it covers; as it is where no size is given."""
+    if size is None or frame.shape[:2] == (size, size):
+        return frame
+    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Files as people count them: ``frame2`` before ``frame10``; hidden ones are left out."""
+    return sorted((path for path in paths if not path.name.startswith(".")), key=_counted)
+
+
+def _counted(path: Path) -> tuple[list[tuple[str, int]], str]:
+    """A name as texts and the numbers behind them."""
+    parts = re.split(r"([0-9]+)", path.name.casefold())
+    texts, numbers = parts[::2], [int(part) for part in parts[1::2]]
+    return list(zip(texts, [*numbers, -1], strict=True)), path.name
+
+
+def line(error: Exception) -> str:
+    """The first line of another library's message."""
+    return str(error).partition("\n")[0].rstrip(". ")

@@ -1,0 +1,71 @@
+"""Frames that show nothing, noticed while they are recorded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_robot.errors import InputError
+
+PATIENCE = 30  # frames in a row
+_FLAT = 2  # grey levels: a picture with no more contrast shows nothing
+
+
+class StaticError(InputError):
+    """A camera shows nothing, or always the same."""
+
+
+@dataclass
+class Watch:
+    """Looks at every frame of a recording.
+
+    Attributes:
+        blank: Frames of one colour in a row, by camera.
+        same: Frames equal to the one before in a row, by camera.
+    """
+
+    blank: dict[str, int] = field(default_factory=dict)
+    same: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def look(self, frames: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Take note of what each camera sees.
+
+        Raises:
+            StaticError: If 30 frames in a row show one colour, or are all equal.
+        """
+        for camera, frame in frames.items():
+            last = self._last.get(camera)
+            self.blank[camera] = self.blank.get(camera, 0) + 1 if _blank(frame) else 0
+            self.same[camera] = self.same.get(camera, 0) + 1 if _equal(frame, last) else 0
+            self._last[camera] = frame
+            if self.blank[camera] >= PATIENCE:
+                raise StaticError(_sentence(camera, f"of one colour (grey level {int(frame.mean())})", _BLANK))
+            if self.same[camera] >= PATIENCE:
+                raise StaticError(_sentence(camera, "the same", _SAME))
+
+
+_BLANK = (
+    "the renderer has probably lost its GL context (another environment of this process was closed) or the camera "
+    "looks at nothing"
+)
+_SAME = "the camera probably does not see what moves, or the policy does nothing"
+
+
+def _sentence(camera: str, what: str, cause: str) -> str:
+    return (
+        f"The last {PATIENCE} frames of camera '{camera}' are {what}: {cause}; choose another camera or policy, or "
+        "record it all the same with --allow-static."
+    )
+
+
+def _blank(frame: NDArray[np.uint8]) -> bool:
+    """A few pixels tell most frames apart from blank ones."""
+    return bool(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT)
+
+
+def _equal(frame: NDArray[np.uint8], last: NDArray[np.uint8] | None) -> bool:
+    if last is None or frame.shape != last.shape:
+        return False
+    return bool(np.array_equal(frame[::8, ::8], last[::8, ::8]) and np.array_equal(frame, last))
