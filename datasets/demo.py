@@ -2,19 +2,37 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.layout import Column, Plane, checksum_path, columns, fixed, planes
+from ssl_robot.datasets.layout import Plane, checksum_path, columns, fixed, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
-from ssl_robot.frames import Row, Schema
+from ssl_robot.frames import Label, Row, Schema
 
 _CHUNK_ROWS = 64  # of numbers that come in several flushes
 _HEADER = 4096  # bytes that a data set of its own may take beside its content
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A row on its way to the disk.
+
+    Attributes:
+        row: Its numbers; the pictures are left out.
+        pictures: As they will be stored, for each plane.
+        seed: What it was reset with, in a group of independent rows.
+        content: Hash of what its cameras saw, where that is kept.
+    """
+
+    row: Row
+    pictures: list[Future[bytes]]
+    seed: int
+    content: np.uint64
 
 
 class Demo:
@@ -51,10 +69,15 @@ class Demo:
     def _pack(self, frame: NDArray[Any]) -> bytes:
         return plain(frame) if self._raw else deflate(frame)
 
-    def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
-        """The pictures of rows as they are stored, for each plane."""
-        pictures = [[_fitting(plane, row) for row in rows] for plane in self._planes]
-        return [list(pool.map(self._pack, plane)) for plane in pictures]
+    def received(self, row: Row, seed: int, first: bool, pool: ThreadPoolExecutor) -> Moment:
+        """Start packing a row's pictures.
+
+        Raises:
+            ValueError: If a picture has not the schema's shape and type.
+        """
+        pictures = [pool.submit(self._pack, _fitting(plane, row)) for plane in self._planes]
+        content = _content(row) if first or self._independent else np.uint64(0)
+        return Moment(replace(row, frames={}, depths={}), pictures, seed, content)
 
     def number_bytes(self, rows: int) -> int:
         """The most that the numbers of some rows take."""
@@ -62,7 +85,7 @@ class Demo:
         one += 16 + 64 * len(self._planes)  # seed and content, and the place of each picture
         return one * (rows + _CHUNK_ROWS) + _HEADER * (len(self._columns) + 2 * len(self._planes) + 3)
 
-    def extend(self, rows: Sequence[Row], seeds: Sequence[int], packed: list[list[bytes]], last: bool) -> None:
+    def extend(self, moments: Sequence[Moment], last: bool) -> None:
         """Append rows; ``last`` says that none will follow."""
         group = self._data.require_group(self._name)
         if self.rows == 0:
@@ -70,19 +93,22 @@ class Demo:
             group.attrs["num_samples"] = 0
             group.attrs["independent"] = self._independent
             if not self._independent:
-                group.attrs["content"] = _content(rows[0])
-        for plane, pictures in zip(self._planes, packed, strict=True):
+                group.attrs["content"] = moments[0].content
+        for i, plane in enumerate(self._planes):
+            pictures = [moment.pictures[i].result() for moment in moments]
             self._write_pictures(group, plane.path, plane.shape, plane.dtype, self.rows, pictures)
             if self._raw:
-                sums = [checksum(data) for data in pictures]
-                self._write(group, Column(checksum_path(plane.path), (), np.uint32, lambda row: 0), sums, last)
+                self._write(
+                    group, checksum_path(plane.path), np.array([checksum(data) for data in pictures], np.uint32), last
+                )
         for column in self._columns:
-            self._write(group, column, [column.value(row) for row in rows], last)
+            values = np.asarray([column.value(moment.row) for moment in moments], column.dtype)
+            self._write(group, column.path, values.reshape(len(moments), *column.shape), last, column.label)
         if self._independent:
-            self._write(group, Column("seeds", (), np.int64, lambda row: 0), list(seeds), last)
-            self._write(group, Column("contents", (), np.uint64, lambda row: 0), [_content(row) for row in rows], last)
-        self._return += sum(row.reward for row in rows)
-        self.rows += len(rows)
+            self._write(group, "seeds", np.array([moment.seed for moment in moments], np.int64), last)
+            self._write(group, "contents", np.array([moment.content for moment in moments], np.uint64), last)
+        self._return += sum(moment.row.reward for moment in moments)
+        self.rows += len(moments)
 
     def count(self, data: h5py.Group) -> None:
         """Let readers see the rows written since the last count."""
@@ -102,6 +128,7 @@ class Demo:
             group.attrs["success"] = success
         for camera, frame in final.items():
             self._write_pictures(group, f"final_obs/{camera}", frame.shape, frame.dtype, 0, [self._pack(frame)])
+            group[f"final_obs/{camera}"].attrs["crc32"] = np.uint32(checksum(np.ascontiguousarray(frame)))
 
     def drop(self) -> int:
         """Remove the group; returns how many rows it had."""
@@ -122,27 +149,23 @@ class Demo:
         for row, data in enumerate(pictures, first):
             dataset.id.write_direct_chunk((row, *origin), data)
 
-    def _write(self, group: h5py.Group, column: Column, values: list[Any], last: bool) -> None:
-        array = np.asarray(values, column.dtype).reshape(len(values), *column.shape)
-        if self.rows == 0 and last:
-            dataset = group.create_dataset(column.path, data=array)
-        elif self.rows == 0:
-            dataset = group.create_dataset(
-                column.path,
-                (0, *column.shape),
-                column.dtype,
-                chunks=(_CHUNK_ROWS, *column.shape),
-                maxshape=(None, *column.shape),
-            )
-        else:
-            dataset = group[column.path]
-        if self.rows == 0 and column.label is not None:  # for readers that do not know our schema
-            dataset.attrs["components"] = np.array(column.label.components, "S")
-            dataset.attrs["units"] = np.array(column.label.units, "S")
-        if not (self.rows == 0 and last):
-            dataset.resize(self.rows + len(array), axis=0)
-            dataset[self.rows :] = array
-        self._checksums[column.path] = checksum(np.ascontiguousarray(array), self._checksums.get(column.path, 0))
+    def _write(
+        self, group: h5py.Group, path: str, values: NDArray[Any], last: bool, label: Label | None = None
+    ) -> None:
+        shape = values.shape[1:]
+        if self.rows == 0:
+            if last:
+                group.create_dataset(path, data=values)
+            else:
+                chunk, most = (_CHUNK_ROWS, *shape), (None, *shape)
+                group.create_dataset(path, (0, *shape), values.dtype, chunks=chunk, maxshape=most)
+            if label is not None:  # for readers that do not know our schema
+                group[path].attrs["components"] = np.array(label.components, "S")
+                group[path].attrs["units"] = np.array(label.units, "S")
+        if self.rows > 0 or not last:
+            group[path].resize(self.rows + len(values), axis=0)
+            group[path][self.rows :] = values
+        self._checksums[path] = checksum(np.ascontiguousarray(values), self._checksums.get(path, 0))
 
 
 def _fitting(plane: Plane, row: Row) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.journal import recover
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -31,6 +32,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
+    recover(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_robot.errors import InputError
+
 
 class DamageError(Exception):
     """What is wrong with a source: the part of a message between its name and the remedy."""
@@ -54,7 +56,7 @@ def frames_of(path: Path, name: str) -> Iterator[av.VideoFrame]:
     if not path.is_file():
         raise DamageError(f"{name} is missing")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = film(container, name)
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}  # else damage is painted over
@@ -90,6 +92,18 @@ def squared(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     if size is None or frame.shape[:2] == (size, size):
         return frame
     return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder.
+
+    Raises:
+        InputError: If that cannot be read.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}): make it readable, or leave it out.") from None
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

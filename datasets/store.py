@@ -181,8 +181,11 @@ class FrameStore:
     def final(self, demo: Demonstration) -> dict[str, NDArray[np.uint8]]:
         """What each camera saw after the last action of a demonstration; empty if that was not kept."""
         with open_file(self.path) as file:
-            finals = file["data"][demo.name].get("final_obs") or {}
-            return {camera: np.asarray(finals[camera][0], np.uint8) for camera in finals}
+            group = file["data"][demo.name]
+            if "final_obs" not in list(group):  # asked of the names alone: get() takes a damaged group for none
+                return {}
+            finals = group["final_obs"]
+            return {camera: self._whole(finals, camera, 1)[0].astype(np.uint8, copy=False) for camera in finals}
 
     @cached_property
     def _chunks(self) -> Chunks:
@@ -243,5 +246,5 @@ def _demonstrations(data: h5py.Group) -> Iterator[Demonstration]:
 
 
 def _final(group: h5py.Group) -> h5py.Dataset | list[None]:
-    finals = group.get("final_obs")
+    finals = group["final_obs"] if "final_obs" in list(group) else {}
     return finals[next(iter(finals))] if finals else []

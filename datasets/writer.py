@@ -17,15 +17,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.demo import Demo
-from ssl_robot.datasets.layout import FORMAT, LIBRARY, VERSION, fixed, open_file, schema_of, schema_text
+from ssl_robot.datasets.demo import Demo, Moment
+from ssl_robot.datasets.journal import JournaledFile
+from ssl_robot.datasets.layout import FORMAT, LIBRARY, VERSION, fixed, open_file, planes, schema_of, schema_text
 from ssl_robot.errors import InputError
 from ssl_robot.frames import EpisodeSink, Row, Schema
 
-FLUSH_ROWS = 256
+FLUSH_ROWS = 1000
+FLUSH_BYTES = 2**26  # of pictures
 FLUSH_SECONDS = 2.0
 GROUP_ROWS = 1000  # independent rows share a group: a group each would take minutes and 1.5x the space at 20,000
-_ROOM = 2**24  # bytes to leave free: HDF5 writes its own notes too
 
 IfExists = Literal["error", "append", "overwrite"]
 
@@ -58,6 +59,7 @@ class FrameWriter:
         self._open: list[_Episode] = []
         self._shared: _Episode | None = None
         self._expected: int | None = None
+        self._waiting = 0
         self._flushed = time.monotonic()
 
     def open(self, schema: Schema, attributes: Mapping[str, Any], rows: int | None = None) -> None:
@@ -72,7 +74,23 @@ class FrameWriter:
             InputError: If the file cannot be written, or its rows hold something else.
         """
         self.schema, self._expected = schema, rows
-        self._file = _reopened(self.path, schema) if self._append else _created(self.path, schema, attributes)
+        if self._append:
+            with open_file(self.path) as old:
+                if schema_of(old) != schema:
+                    raise InputError(f"{self.path} holds other cameras, sizes or labels: choose another --out.")
+        else:
+            self.path.unlink(missing_ok=True)
+        self._journaled = _journaled(self.path)
+        try:
+            self._file = h5py.File(self._journaled, "r+" if self._append else "w", libver=LIBRARY)
+            if not self._append:
+                _describe(self._file, schema, attributes)
+                self._file.flush()
+                self._journaled.commit()
+        except OSError as error:
+            raise self._full(error) from None
+        pictures = sum(int(np.prod(plane.shape)) * np.dtype(plane.dtype).itemsize for plane in planes(schema))
+        self._most = min(FLUSH_ROWS, max(1, FLUSH_BYTES // max(1, pictures)))
         self._data = self._file["data"]
         self._next = max((int(name[5:]) for name in self._data), default=-1) + 1
 
@@ -87,7 +105,7 @@ class FrameWriter:
             return self._started(_Episode(self, self._demo(facts, independent=False)))
         if self._shared is None or self._shared.demo.rows + len(self._shared.pending) >= GROUP_ROWS:
             if self._shared is not None:
-                self._finish(self._shared)
+                self._shared.end()
             self._shared = self._started(_Episode(self, self._demo(attributes or {}, independent=True)))
         return _Independent(self._shared, seed)
 
@@ -100,17 +118,19 @@ class FrameWriter:
         self._open.append(episode)
         return episode
 
-    def added(self, first: Row) -> None:
-        """An episode has got another row; all reach the disk within 256 rows or two seconds."""
+    def admit(self, episode: "_Episode", row: Row, seed: int) -> None:
+        """Take a row in; it reaches the disk within 1,000 rows, 64 MB of pictures, or two seconds."""
         if self._expected is not None:
-            self._check_space(first, self._expected)
+            self._check_space(episode.demo.estimate(row), self._expected)
             self._expected = None
-        waiting = sum(len(episode.pending) for episode in self._open)
-        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        first = episode.demo.rows == 0 and not episode.pending
+        episode.pending.append(episode.demo.received(row, seed, first, self._pool))
+        self._waiting += 1
+        if self._waiting >= self._most or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
-    def _check_space(self, row: Row, rows: int) -> None:
-        needed, free = rows * self._open[-1].demo.estimate(row), shutil.disk_usage(self.path.parent).free
+    def _check_space(self, each: int, rows: int) -> None:
+        needed, free = rows * each, shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise InputError(
                 f"{rows:,} rows need about {needed / 1e9:.1f} GB, and {self.path.parent} has {free / 1e9:.1f} GB left: "
@@ -118,53 +138,41 @@ class FrameWriter:
             )
 
     def flush(self) -> None:
-        """Bring every pending row to the disk; a row count is written last, so a reader sees whole rows only."""
-        for episode in self._open:
-            self._write(episode, last=False)
-        self._flushed = time.monotonic()
+        """Bring every waiting row to the disk.
 
-    def _write(self, episode: "_Episode", last: bool) -> None:
-        if episode.pending:
-            with _uninterrupted():
-                self._write_pending(episode, last)
+        Raises:
+            InputError: If there is no room; what was flushed before is whole.
+        """
+        with _uninterrupted():
+            ready = [episode for episode in self._open if episode.pending or episode.ended]
+            try:
+                self._write(ready)
+            except OSError as error:
+                raise self._full(error) from None
+            self._open = [episode for episode in self._open if not episode.ended]
+            self._waiting, self._flushed = 0, time.monotonic()
 
-    def _write_pending(self, episode: "_Episode", last: bool) -> None:
-        rows, seeds = episode.pending, episode.seeds
-        episode.pending, episode.seeds = [], []
+    def _full(self, error: OSError) -> InputError:
+        self._open.clear()
+        self._journaled.abandon()
+        return InputError(
+            f"{self.path} cannot grow ({os.strerror(error.errno) if error.errno else error}): make room; "
+            f"it is whole and holds {self.rows:,} rows of this recording."
+        )
+
+    def _write(self, ready: "list[_Episode]") -> None:
+        """Rows and their counts, all or none of them."""
         assert self._file is not None
-        packed = episode.demo.packed(rows, self._pool)
-        try:
-            self._reserve(sum(len(data) for plane in packed for data in plane) + episode.demo.number_bytes(len(rows)))
-            episode.demo.extend(rows, seeds, packed, last)
-            self._file.flush()
-            episode.demo.count(self._data)
-            self._file.flush()
-        except OSError as error:
-            self._open.clear()
-            raise InputError(
-                f"{self.path} cannot grow ({os.strerror(error.errno) if error.errno else error}): make room; "
-                f"it is whole and holds {self.rows:,} rows of this recording."
-            ) from None
-        self.rows += len(rows)
-
-    def _reserve(self, needed: int) -> None:
-        """Ask for the space of a flush before anything of it is written: HDF5 cannot undo half a flush."""
-        with self.path.open("r+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            os.posix_fallocate(file.fileno(), end, needed + _ROOM)
-            file.truncate(end)
-
-    def _finish(self, episode: "_Episode") -> None:
-        if episode not in self._open:
-            return
-        self._write(episode, last=True)
-        self._open.remove(episode)
-        if episode is self._shared:
-            self._shared = None
-        if episode.demo.rows:
-            episode.demo.finish(episode.final, episode.success)
-            assert self._file is not None
-            self._file.flush()
+        moments = [episode.taken() for episode in ready]
+        for episode, rows in zip(ready, moments, strict=True):
+            if rows:
+                episode.demo.extend(rows, last=episode.ended)
+                episode.demo.count(self._data)
+            if episode.ended and episode.demo.rows:
+                episode.demo.finish(episode.final, episode.success)
+        self._file.flush()
+        self._journaled.commit()
+        self.rows += sum(len(rows) for rows in moments)
 
     def drop(self, episode: EpisodeSink) -> None:
         """Forget an episode that is still open, with what was already written of it."""
@@ -178,12 +186,15 @@ class FrameWriter:
         if self._file is None or not self._file:
             return
         try:
-            for episode in list(self._open):
-                self._finish(episode)
+            for episode in self._open:
+                episode.ended = True
+            self.flush()
         finally:
-            empty = not len(self._data)
+            empty = self.rows == 0 and not self._append
             self._pool.shutdown()
             self._file.close()
+            self._journaled.commit()
+            self._journaled.close()
             if empty:
                 self.path.unlink()
 
@@ -201,21 +212,23 @@ class _Episode:
 
     def __init__(self, writer: FrameWriter, demo: Demo) -> None:
         self.writer, self.demo = writer, demo
-        self.pending: list[Row] = []
-        self.seeds: list[int] = []
+        self.pending: list[Moment] = []
+        self.ended = False
         self.final: dict[str, NDArray[np.uint8]] = {}
         self.success: bool | None = None
 
     def add(self, row: Row, seed: int = -1) -> None:
         """Append one row."""
-        self.pending.append(row)
-        self.seeds.append(seed)
-        self.writer.added(row)
+        self.writer.admit(self, row, seed)
 
     def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
         """Nothing more comes."""
-        self.final, self.success = dict(final or {}), success
-        self.writer._finish(self)
+        self.final, self.success, self.ended = dict(final or {}), success, True
+
+    def taken(self) -> list[Moment]:
+        """The rows that wait, which wait no longer."""
+        rows, self.pending = self.pending, []
+        return rows
 
 
 class _Independent:
@@ -248,22 +261,16 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _reopened(path: Path, schema: Schema) -> h5py.File:
-    with open_file(path) as old:
-        if schema_of(old) != schema:
-            raise InputError(f"{path} holds other cameras, sizes or labels: choose another --out.")
-    return h5py.File(path, "r+", libver=LIBRARY)
-
-
-def _created(path: Path, schema: Schema, attributes: Mapping[str, Any]) -> h5py.File:
+def _journaled(path: Path) -> JournaledFile:
     try:
-        file = h5py.File(path, "w", libver=LIBRARY)
+        return JournaledFile(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}): choose another --out.") from None
+        raise InputError(f"{path} cannot be written ({error.strerror}): choose another --out.") from None
+
+
+def _describe(file: h5py.File, schema: Schema, attributes: Mapping[str, Any]) -> None:
     data = file.create_group("data")
     data.attrs.update({name: fixed(value) for name, value in attributes.items()})
     data.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "total": 0, "created": time.time()})
     data.attrs["schema"] = np.bytes_(schema_text(schema))
     data.attrs.setdefault("env_args", fixed(json.dumps({"env_name": "", "type": 2, "env_kwargs": {}})))
-    file.flush()
-    return file

@@ -154,7 +154,9 @@ def _acting(env_id: str, sight: Sight, plan: Plan, i: int) -> gym.Env[Any, Any]:
 
 
 def _collect_side_by_side(env_id: str, sight: Sight, sink: FrameSink, plan: Plan, bar: "tqdm[Any]") -> None:
-    worlds.make(env_id, sight).env.close()  # what is wrong with it is said here, not in another process
+    trial = worlds.make(env_id, sight)  # what is wrong with it is said here, not in another process
+    trial.close()
+    trial.env.close()
     makers = [partial(_acting, env_id, sight, plan, i) for i in range(plan.num_envs)]
     # spawned: a forked process hangs in the GL library
     vector = gym.vector.AsyncVectorEnv(makers, context="spawn", shared_memory=False)

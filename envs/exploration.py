@@ -71,7 +71,7 @@ def noisy(explorer: Explorer, space: gym.Space[Any], scale: float, seed: int) ->
     Raises:
         InputError: If the scale is negative, or the actions are no vector of real numbers.
     """
-    return explorer if scale == 0 else Noisy(explorer, space, scale, seed)  # type: ignore[return-value]
+    return explorer if scale == 0 else Noisy(explorer, space, scale, seed)
 
 
 def continuous(space: gym.Space[Any]) -> gym.spaces.Box:
@@ -85,6 +85,11 @@ def continuous(space: gym.Space[Any]) -> gym.spaces.Box:
     raise InputError(f"Actions of {space} are choices, which bear no noise: explore with uniform or sticky.")
 
 
+def bounded(space: gym.spaces.Box) -> NDArray[np.bool_]:
+    """Which numbers of an action have bounds on both sides."""
+    return (np.abs(space.low) < _HUGE) & (np.abs(space.high) < _HUGE)
+
+
 def spread(space: gym.spaces.Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Middle and half range of each number of an action; 0 and 1 where it has no bounds.
 
@@ -92,14 +97,13 @@ def spread(space: gym.spaces.Box) -> tuple[NDArray[np.float64], NDArray[np.float
     (array([2., 0.]), array([2., 1.]))
     """
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    bounded = (np.abs(low) < _HUGE) & (np.abs(high) < _HUGE)
-    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    low, high = np.where(bounded(space), low, -1.0), np.where(bounded(space), high, 1.0)
     return (low + high) / 2, (high - low) / 2
 
 
 def within(space: gym.spaces.Box, action: NDArray[np.floating]) -> NDArray[Any]:
     """The nearest action of the space, in its type."""
-    return np.clip(action, space.low, space.high).astype(space.dtype)
+    return np.asarray(np.clip(action, space.low, space.high), space.dtype)
 
 
 def drawn(space: gym.Space[Any]) -> NDArray[Any]:
@@ -107,10 +111,9 @@ def drawn(space: gym.Space[Any]) -> NDArray[Any]:
     if not isinstance(space, gym.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         return np.asarray(space.sample())
     middle, half = spread(space)
-    bounded = (np.abs(space.low) < _HUGE) & (np.abs(space.high) < _HUGE)
     even = space.np_random.uniform(-1, 1, space.shape)
     normal = space.np_random.standard_normal(space.shape)
-    return within(space, middle + half * np.where(bounded, even, normal))
+    return within(space, middle + half * np.where(bounded(space), even, normal))
 
 
 def seeded(space: gym.Space[Any], seed: int) -> gym.Space[Any]:

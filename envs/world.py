@@ -143,7 +143,7 @@ def make(env_id: str, sight: Sight) -> World:
             f"Gymnasium cannot make '{env_id}' ({line}): check its name and version, and that its package is "
             f"installed; known by more than their picture are {known}."
         ) from None
-    return _checked(adapter, env, sight)
+    return _checked(adapter, env, sight) if adapter is not World else adapted(env, sight)
 
 
 def adapted(env: gym.Env[Any, Any], sight: Sight) -> World:

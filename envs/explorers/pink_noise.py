@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.envs.exploration import continuous, spread, within
+from ssl_robot.envs.exploration import bounded, continuous, spread, within
 from ssl_robot.envs.world import World
 
 _LENGTH = 1000  # steps, where an environment sets no limit
@@ -45,8 +45,7 @@ class PinkNoise:
             self.reset()
             noise = next(self._noise)
         middle, half = spread(self._space)
-        unbounded = np.isinf(self._space.high - self._space.low)
-        return within(self._space, middle + half * noise * np.where(unbounded, 1.0, _DEVIATION))
+        return within(self._space, middle + half * noise * np.where(bounded(self._space), _DEVIATION, 1.0))
 
 
 def pink(random: np.random.Generator, length: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -65,4 +64,5 @@ def pink(random: np.random.Generator, length: int, shape: tuple[int, ...]) -> ND
     noise: NDArray[np.float64] = np.fft.irfft(white * weights.reshape(-1, *[1] * len(shape)), axis=0)[:length]
     # The variance that it has on average, not this draw's own: that would flatten what is slow.
     power = np.square(weights)
-    return noise / np.sqrt((4 * power.sum() - 2 * (power[0] + power[-1])) / (2 * length) ** 2)
+    deviation = float(np.sqrt(4 * power.sum() - 3 * (power[0] + power[-1]))) / (2 * length)
+    return noise / deviation

@@ -18,20 +18,28 @@ class Info:
         as_json: Print one JSON object instead of a text.
         sheet: Picture (PNG) to draw: frames from all over the recording.
         camera: Camera on the picture; the first one if not given.
+        check: Read everything, and look for damage, blank and repeated frames, and test frames that look like a
+            training frame; damage ends with exit code 2.
     """
 
     data: Positional[Path]
     as_json: Annotated[bool, arg(name="json")] = False
     sheet: Path | None = None
     camera: str | None = None
+    check: bool = False
 
     def run(self) -> int:
-        """Print it, and draw the sheet if asked to."""
+        """Print it, draw the sheet and check the file if asked to."""
+        from ssl_robot.datasets.check import check
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.datasets.summary import contact_sheet, summary
 
         store = FrameStore(self.data, self.camera)
-        found = summary(store)
+        checked = vars(check(store)) if self.check else None
+        if checked and checked["damage"]:
+            print(json.dumps({"check": checked}) if self.as_json else "\n".join(checked["damage"]))
+            return 2
+        found = summary(store) | ({"check": checked} if checked else {})
         if self.sheet is not None:
             contact_sheet(store, self.sheet)
         print(json.dumps(found, allow_nan=False) if self.as_json else "\n".join(_text(self.data, found)))
@@ -50,6 +58,23 @@ def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:
     if found["actions"]:
         yield from _label("actions", "", found["actions"])
     yield f"content  {found['fingerprint']}"
+    if "check" in found:
+        yield from _check(found["check"], found["frames"])
+
+
+def _check(checked: dict[str, Any], frames: int) -> Iterator[str]:
+    yield "check    every frame and number is what was written"
+    for camera in checked["blank"]:
+        blank, repeated = checked["blank"][camera], checked["repeated"][camera]
+        if blank or repeated:
+            yield f"         camera {camera}: {blank:,} of {frames:,} frames of one colour, {repeated:,} repeat the one before"
+    for label, rows in checked["unknown"].items():
+        yield f"         label {label}: {rows:,} rows with a number that is not finite"
+    if checked["unsplit"]:
+        yield f"         {checked['unsplit']}"
+    else:
+        twins = f"{checked['twins']:,} of {checked['tested']:,} test frames"
+        yield f"         {twins} look like a training frame (1 grey level apart, or less)"
 
 
 def _lengths(found: dict[str, Any]) -> str:
