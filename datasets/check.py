@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,7 +73,7 @@ def _check_numbers(store: FrameStore, found: Findings) -> None:
             found.unknown[column.label.name] = rows
 
 
-def _check_pictures(store: FrameStore, found: Findings, thumbs: "NDArray[np.uint8] | None", bar: "tqdm[None]") -> None:
+def _check_pictures(store: FrameStore, found: Findings, thumbs: "NDArray[np.uint8] | None", bar: "tqdm[Any]") -> None:
     blank = repeated = 0
     for demo in store.demonstrations:
         last: NDArray[np.uint8] | None = None

@@ -154,6 +154,11 @@ class FrameStore:
         deflated = self._chunks.deflated
         return "deflate" if deflated.all() else "deflate and raw" if deflated.any() else "raw"
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the camera's frames take in the file."""
+        return int(self._chunks.size.sum())
+
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames of the camera at the given rows, (b, h, w, c) uint8."""
         return self._chunks.read(np.asarray(indices, np.int64))

@@ -145,6 +145,10 @@ class Frames(Protocol):
     def label_names(self) -> tuple[str, ...]:
         """Full names of the labels, actions included."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that reading every frame takes from the disk."""
+
     def __len__(self) -> int:
         """Number of frames."""
 

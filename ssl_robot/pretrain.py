@@ -19,13 +19,12 @@ from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
+from ssl_robot.loader import Loader
 from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
 from ssl_robot.recipes import Recipe
-from ssl_robot.views import Views, reduced
+from ssl_robot.views import Views
 
-_RESIDENT_BYTES = 4 * 2**30  # frames up to this size are read once and stay on the device
-_PIECE = 64  # frames read at a time: large ones are shrunk before the next are read
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
 
 
@@ -115,7 +114,7 @@ def pretrain(
     if len(rows) < 8:
         raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
     device = torch.device(_device(training.device))
-    source = _Source(frames, rows, training.size, device)
+    source = Loader(frames, rows, training.size, device, training.seed)
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
     encoder = Encoder.fresh(card, training.seed).to(device)
     objective = _objective(method, encoder, training.seed).to(device)
@@ -154,53 +153,19 @@ def _objective(method: Method, encoder: Encoder, seed: int) -> Objective:
     return objective.train().to(memory_format=torch.channels_last)
 
 
-class _Source:
-    """Batches of the chosen rows, from the device where they fit."""
-
-    def __init__(self, frames: Frames, rows: NDArray[np.int64], size: int, device: torch.device) -> None:
-        self._frames, self._rows, self._size, self._device = frames, rows, size, device
-        h, w, c = frames.shape
-        pixels = 4 * size**2 if min(h, w) > 2 * size else h * w
-        self._resident: Tensor | None = None
-        if len(rows) * pixels * c <= _RESIDENT_BYTES:
-            pieces = np.array_split(rows, math.ceil(len(rows) / _PIECE))
-            self._resident = torch.cat([self._read(piece) for piece in pieces])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def take(self, places: Tensor) -> Tensor:
-        """Frames at places among the chosen rows, (b, h, w, 3) uint8, no larger than views need."""
-        if self._resident is not None:
-            return self._resident[places]
-        return self._read(self._rows[places.cpu().numpy()])
-
-    def _read(self, rows: NDArray[np.int64]) -> Tensor:
-        frames = torch.from_numpy(self._frames.take(rows)).to(self._device)
-        if min(frames.shape[1:3]) <= 2 * self._size:
-            return frames
-        images = reduced(frames.permute(0, 3, 1, 2).float() / 255, self._size)
-        return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
 def _epochs(
-    objective: Objective, encoder: Encoder, source: _Source, views: Views, training: Training, bar: "tqdm[Any]"
+    objective: Objective, encoder: Encoder, source: Loader, views: Views, training: Training, bar: "tqdm[Any]"
 ) -> Iterator[Epoch]:
     batch = min(training.batch_size, len(source))
     steps = len(source) // batch
     rate = training.lr * batch / 256
     optimizer = _optimizer(objective, training)
     half = _half(training.precision, device_of(encoder))
-    order = torch.Generator().manual_seed(training.seed)
     for epoch in range(training.epochs):
         began = time.perf_counter()
         signs: list[Tensor] = []
-        places = torch.randperm(len(source), generator=order)
-        for i in range(steps):
-            step = epoch * steps + i
+        for step, (chosen, images) in enumerate(source.batches(epoch, batch), epoch * steps):
             _schedule(optimizer, rate, step, steps, training)
-            chosen = places[i * batch : (i + 1) * batch].to(device_of(encoder))
-            images = source.take(chosen)
             pair = [encoder.normalised(views(images, chosen, step, view).images) for view in (0, 1)]
             loss = _step(objective, optimizer, pair, half)
             signs.append(torch.stack([spread(loss.embeddings), directions(loss.embeddings)]))

@@ -49,6 +49,10 @@ class Memory:
         return np.array([int.from_bytes(value, "little") for value in hashes], np.uint64)
 
     @property
+    def nbytes(self) -> int:
+        return 0
+
+    @property
     def fingerprint(self) -> str:
         return hashlib.sha256(self.images.tobytes()).hexdigest()[:16]
 

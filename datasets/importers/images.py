@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen, side_by_side
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, in_order, squared
+from ssl_robot.datasets.pictures import DamageError, decoded, in_order, listed, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -60,6 +60,10 @@ class Images:
             raise InputError(f"{source} has no pictures ({', '.join(sorted(_SUFFIXES))}): give a folder of them.")
         self._first, shape = _first(self._folders)
         self.warnings: list[str] = []
+        if self._folders[0].path == source and any(
+            _folder(path).pictures for path in source.iterdir() if _is_folder(path)
+        ):
+            self.warnings.append(f"{source} has pictures itself: those in folders inside it are left out.")
         self._labels = self._described()
         labels = tuple(Label.plain(name, 1) for name in self._labels)
         self.schema = Schema({_CAMERA: shape if size is None else (size, size, 3)}, labels)
@@ -83,9 +87,7 @@ class Images:
     def episodes(self) -> list[Episode]:
         """The folders in natural order of their names."""
         return [
-            Episode(
-                folder.path.name, len(folder.pictures), partial(self._rows, folder), attributes=_facts(folder)
-            )
+            Episode(folder.path.name, len(folder.pictures), partial(self._rows, folder), attributes=_facts(folder))
             for folder in self._folders
         ]
 
@@ -162,12 +164,12 @@ def _folders(source: Path) -> list[_Folder]:
     if not source.is_dir():
         raise InputError(f"{source} is a file: give the folder of pictures.")
     own = _folder(source)
-    inner = [] if own.pictures else [_folder(path) for path in in_order(source.iterdir()) if path.is_dir()]
+    inner = [] if own.pictures else [_folder(path) for path in in_order(listed(source)) if path.is_dir()]
     return [folder for folder in (own, *inner) if folder.pictures]
 
 
 def _folder(path: Path) -> _Folder:
-    files = list(path.iterdir())
+    files = listed(path)
     tables = in_order(file for file in files if file.suffix.lower() == ".csv" and file.is_file())
     return _Folder(path, in_order(filter(_is_picture, files)), tables)
 

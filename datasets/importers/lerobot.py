@@ -1,6 +1,8 @@
-"""LeRobotDataset v2.1: a parquet file and one video per camera for each episode.
+"""LeRobotDataset v2.0, v2.1 and v3.0: what they have in common.
 
-Layout: https://github.com/huggingface/lerobot, ``codebase_version`` v2.0 and v2.1 (they differ in statistics only).
+Where each version keeps its episodes is in ``_lerobot_v2`` and ``_lerobot_v3``.
+
+Layout: https://github.com/huggingface/lerobot, ``codebase_version`` in ``meta/info.json``.
 """
 
 import json
@@ -8,21 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow
-import pyarrow.parquet
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.importers._foreign import chosen, reported
+from ssl_robot.datasets.importers._lerobot_v2 import V2
+from ssl_robot.datasets.importers._lerobot_v3 import V3
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, frames_of, line, pixels, squared
+from ssl_robot.datasets.pictures import DamageError, decoded, line, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
 _BOOKKEEPING = {"timestamp", "frame_index", "episode_index", "index", "task_index"}
 _OUTCOME = {"next.reward", "next.done"}  # columns of the row, not labels
 _PICTURES = {"video", "image"}
+_READ = ("v2.", "v3.")
 _NUMBERS = ("float", "int", "uint", "bool")
 
 
@@ -43,6 +48,21 @@ class _Camera:
     shape: tuple[int, int, int]
 
 
+class _Layout(Protocol):
+    """Where a version keeps its episodes; ``lengths`` are the rows of each by its number."""
+
+    lengths: Mapping[int, int]
+    tasks: Sequence[str]
+
+    def task(self, number: int) -> list[str]: ...
+
+    def table(self, number: int, columns: Sequence[str]) -> pyarrow.Table: ...
+
+    def film(
+        self, number: int, key: str, times: NDArray[np.float64], tolerance: float
+    ) -> Iterator[NDArray[np.uint8]]: ...
+
+
 class Lerobot:
     """A LeRobotDataset on disk.
 
@@ -61,24 +81,48 @@ class Lerobot:
         self._size = size
         features: dict[str, dict[str, Any]] = self._info["features"]
         self._labels = {key: _label(key, item, features) for key, item in features.items() if _is_label(key, item)}
-        self._cameras = _chosen(_cameras(features, self._labels, size), cameras, source)
-        self._lengths = _lengths(source)
+        seen = _cameras(features, self._labels, size)
+        names = chosen({camera.name: camera.key for camera in seen}, cameras, source)
+        self._cameras = [camera for camera in seen if camera.name in names]
+        self._layout: _Layout = (V3 if self._info["codebase_version"].startswith("v3") else V2)(source, self._info)
+        if not sum(self._layout.lengths.values()):
+            raise InputError(f"{source} has no frames: give a dataset with at least one recorded episode.")
         self.schema = Schema({item.name: item.shape for item in self._cameras}, tuple(self._labels.values()))
-        self.attributes = self._provenance()
-        self.warnings: Sequence[str] = ()
+        self.attributes: Mapping[str, Any] = self._provenance()
+        self.warnings: Sequence[str] = [
+            f"{key} is left out: it is a map of depth kept as a video."
+            for key, item in features.items()
+            if _is_depth(item)
+        ]
 
     @staticmethod
     def knows(source: Path) -> bool:
         """Whether the folder has LeRobot's description, of any version."""
-        return (source / "meta" / "info.json").is_file()
+        try:
+            return (source / "meta" / "info.json").is_file()
+        except OSError:
+            return False
 
     def episodes(self) -> list[Episode]:
-        """The episodes that ``episodes.jsonl`` lists; their numbers may have gaps."""
+        """The episodes that the dataset lists; their numbers may have gaps."""
+        lengths = {number: length for number, length in self._layout.lengths.items() if length}
+        facts = {number: self._facts(number) for number in lengths}
+        # rows of their own share a group, and the facts of the first
+        alone = max(lengths.values()) == 1 and len({task for item in facts.values() for task in item.values()}) <= 1
         return [
-            Episode(f"episode {number}", length, partial(self._rows, number, length))
-            for number, length in self._lengths.items()
-            if length
+            Episode(
+                f"episode {number}",
+                length,
+                partial(self._rows, number),
+                attributes=facts[number],
+                independent=alone,
+            )
+            for number, length in lengths.items()
         ]
+
+    def _facts(self, number: int) -> dict[str, Any]:
+        task = "; ".join(self._layout.task(number))
+        return {"task": task} if task else {}
 
     def _provenance(self) -> dict[str, Any]:
         found = {
@@ -87,22 +131,18 @@ class Lerobot:
             "codebase_version": self._info["codebase_version"],
             "robot_type": str(self._info.get("robot_type") or ""),
             "fps": self._info["fps"],
-            "tasks": json.dumps(_tasks(self._source)),
+            "tasks": json.dumps(self._layout.tasks),
             "license": _license(self._source),
         }
         return {name: value for name, value in found.items() if value != ""}
 
-    def _rows(self, number: int, length: int) -> Iterator[Row]:
-        try:
-            yield from self._read(number, length)
-        except DamageError as error:
-            raise InputError(
-                f"Episode {number} of {self._source} is damaged: {error}; "
-                "copy it again, or leave such episodes out with --skip-bad."
-            ) from None
+    def _rows(self, number: int) -> Iterator[Row]:
+        return reported(self._read(number), f"Episode {number}", self._source)
 
-    def _read(self, number: int, length: int) -> Iterator[Row]:
-        table = self._table(number, length)
+    def _read(self, number: int) -> Iterator[Row]:
+        pictures = [camera.key for camera in self._cameras if camera.kind == "image"]
+        table = self._layout.table(number, ["timestamp", *self._labels, *_OUTCOME, *pictures])
+        length = len(table)
         times = _column(table, "timestamp", 1)[:, 0]
         if (np.diff(times) <= 0).any():
             raise DamageError("its rows are not in order of their timestamps")
@@ -112,32 +152,15 @@ class Lerobot:
             for name in ("next.reward", "next.done")
         )
         streams = [self._pictures(camera, number, table, times) for camera in self._cameras]
-        for row, pictures in enumerate(zip(*streams, strict=True)):
+        for row, seen in enumerate(zip(*streams, strict=True)):
             yield Row(
-                frames=dict(zip(self.schema.cameras, pictures, strict=True)),
+                frames=dict(zip(self.schema.cameras, seen, strict=True)),
                 labels={name: values[row] for name, values in labels.items()},
                 reward=float(rewards[row]),
                 terminated=bool(dones[row]),
                 truncated=row + 1 == length and not dones[row],
                 time=float(times[row]),
             )
-
-    def _table(self, number: int, length: int) -> pyarrow.Table:
-        """The episode's parquet file, with the columns that are needed."""
-        path = self._path("data_path", number)
-        pictures = [camera.key for camera in self._cameras if camera.kind == "image"]
-        name = path.relative_to(self._source)
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                outcome = [column for column in _OUTCOME if column in file.schema_arrow.names]
-                table = file.read(["timestamp", *self._labels, *outcome, *pictures])
-        except FileNotFoundError:
-            raise DamageError(f"{name} is missing") from None
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DamageError(f"{name} cannot be read ({line(error)})") from None
-        if len(table) != length:
-            raise DamageError(f"{name} has {len(table)} rows where meta/episodes.jsonl says {length}")
-        return table
 
     def _pictures(
         self, camera: _Camera, number: int, table: pyarrow.Table, times: NDArray[np.float64]
@@ -146,8 +169,7 @@ class Lerobot:
         if camera.kind == "image":
             frames = _embedded(table, camera.key)
         else:
-            path = self._path("video_path", number, camera.key)
-            frames = _filmed(path, str(path.relative_to(self._source)), times, 0.5 / self._info["fps"])
+            frames = self._layout.film(number, camera.key, times, 0.5 / self._info["fps"])
         for frame in frames:
             if self._size is not None:
                 yield squared(frame, self._size)
@@ -157,16 +179,6 @@ class Lerobot:
                 raise DamageError(
                     f"camera {camera.name} has frames of {frame.shape}, meta/info.json says {camera.shape}"
                 )
-
-    def _path(self, template: str, number: int, video: str = "") -> Path:
-        chunk = number // self._info["chunks_size"]
-        try:
-            name = self._info[template].format(episode_chunk=chunk, episode_index=number, video_key=video)
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise InputError(
-                f"{self._source}/meta/info.json has no usable {template}: copy the dataset again."
-            ) from None
-        return self._source / str(name)
 
 
 def _described(source: Path) -> dict[str, Any]:
@@ -185,49 +197,13 @@ def _described(source: Path) -> dict[str, Any]:
         raise InputError(f"{source} has no meta/info.json: give the root folder of a LeRobot dataset.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}: {line(error)}): copy it again.") from None
-    if version.startswith("v3"):
+    if not version.startswith(_READ):
         raise InputError(
-            f"{source} is LeRobot {version}, which is not read yet: take its v2.1 revision "
-            "(hf download --repo-type dataset --revision v2.1)."
+            f"{source} is LeRobot {version}, v2.0 to v3.0 are read: convert it with LeRobot's own scripts."
         )
-    if not version.startswith("v2."):
-        raise InputError(f"{source} is LeRobot {version}, v2.1 is read: convert it with LeRobot's own scripts.")
     if not sound:
         raise InputError(f"{path} has no positive fps, chunks_size or shape of a feature: copy it again.")
     return info
-
-
-def _lengths(source: Path) -> dict[int, int]:
-    """Episode number to its rows.
-
-    Raises:
-        InputError: If the list is missing, damaged, or counts no frames.
-    """
-    episodes = {item["episode_index"]: item["length"] for item in _lines(source, "episodes", "episode_index", "length")}
-    if not all(isinstance(value, int) and value >= 0 for pair in episodes.items() for value in pair):
-        raise InputError(f"{source}/meta/episodes.jsonl has numbers that count nothing: copy it again.")
-    if not sum(episodes.values()):
-        raise InputError(f"{source} has no frames: give a dataset with at least one recorded episode.")
-    return episodes
-
-
-def _tasks(source: Path) -> list[str]:
-    return [str(item["task"]) for item in _lines(source, "tasks", "task")]
-
-
-def _lines(source: Path, name: str, *keys: str) -> list[dict[str, Any]]:
-    """A file of one JSON object a line, each with the given keys."""
-    path = source / "meta" / f"{name}.jsonl"
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        sound = all(key in record for record in records for key in keys)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}): copy the dataset's meta folder again."
-        ) from None
-    if not sound:
-        raise InputError(f"{path} has a line without {' or '.join(keys)}: copy the dataset's meta folder again.")
-    return records
 
 
 def _license(source: Path) -> str:
@@ -236,6 +212,12 @@ def _license(source: Path) -> str:
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         return text.partition("\n")[0].strip()[:80]
     return ""
+
+
+def _is_depth(feature: Mapping[str, Any]) -> bool:
+    """Whether a video's grey levels are distances."""
+    info = feature.get("info") or feature.get("video_info")
+    return isinstance(info, dict) and any(bool(value) for key, value in info.items() if key.endswith("is_depth_map"))
 
 
 def _is_label(key: str, feature: Mapping[str, Any]) -> bool:
@@ -262,7 +244,7 @@ def _leaves(names: object) -> Iterator[str]:
 
 
 def _cameras(features: Mapping[str, Any], labels: Mapping[str, Label], size: int | None) -> list[_Camera]:
-    keys = [key for key, item in features.items() if item["dtype"] in _PICTURES]
+    keys = [key for key, item in features.items() if item["dtype"] in _PICTURES and not _is_depth(item)]
     last = [key.rpartition(".")[2] for key in keys]
     taken = [label.name for label in labels.values()]
     unique = len(set(last)) == len(last) and not set(last) & set(taken)
@@ -278,21 +260,6 @@ def _shape(shape: Sequence[int], size: int | None) -> tuple[int, int, int]:
         return size, size, 3
     first, second, third = (*(int(value) for value in shape), 0, 0, 0)[:3]
     return (second, third, 3) if first in (1, 3) and third not in (1, 3) else (first, second, 3)
-
-
-def _chosen(cameras: list[_Camera], wanted: Sequence[str], source: Path) -> list[_Camera]:
-    """The cameras asked for, in the dataset's order.
-
-    Raises:
-        InputError: If there are none, or one that is asked for is not among them.
-    """
-    if not cameras:
-        raise InputError(f"{source} has no camera, only numbers: give a dataset with a video or image feature.")
-    for name in wanted:
-        if not any(name in (camera.name, camera.key) for camera in cameras):
-            names = ", ".join(camera.name for camera in cameras)
-            raise InputError(f"{source} has no camera '{name}': choose from {names}.")
-    return [camera for camera in cameras if not wanted or {camera.name, camera.key} & set(wanted)]
 
 
 def _column(table: pyarrow.Table, name: str, width: int) -> NDArray[np.float64]:
@@ -315,24 +282,3 @@ def _embedded(table: pyarrow.Table, key: str) -> Iterator[NDArray[np.uint8]]:
         if picture is None:
             raise DamageError(f"{key} has no picture at row {row}")
         yield picture
-
-
-def _filmed(path: Path, name: str, times: NDArray[np.float64], tolerance: float) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video in order of presentation, RGB (h, w, 3), each at the time of its row.
-
-    Args:
-        path: The video.
-        name: What to call it in a message.
-        times: When each row was recorded, seconds.
-        tolerance: How far a frame may be from its row, seconds.
-    """
-    count = 0
-    for frame in frames_of(path, name):
-        if count == len(times):
-            raise DamageError(f"{name} goes on after its {count} rows")
-        if frame.pts is None or abs(frame.time - times[count]) > tolerance:
-            raise DamageError(f"{name} has frame {count} at {frame.time} s, its row at {times[count]:.3f} s")
-        yield pixels(frame)
-        count += 1
-    if count < len(times):
-        raise DamageError(f"{name} ends after {count} of {len(times)} frames")

@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.importers import _hdf5
 from ssl_robot.datasets.importers._foreign import chosen, reported
 from ssl_robot.datasets.importers._hdf5 import Field
+from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.pictures import DamageError
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
@@ -65,7 +65,7 @@ class Minari:
         """Whether it is, or holds, a file with numbered episodes of actions."""
         try:
             file = _located(source)
-        except InputError:
+        except (InputError, OSError):
             return False
         return _hdf5.is_foreign(file) and _hdf5.has(file, "episode_0/actions", "episode_0/observations")
 
@@ -85,7 +85,7 @@ class Minari:
 
     def _seed(self, name: str) -> int | None:
         seed = self._notes[name].get("seed")
-        return seed if isinstance(seed, int) and seed >= 0 else None
+        return seed if isinstance(seed, int) and 0 <= seed < 2**63 else None
 
     def _rows(self, name: str, rows: int) -> Iterator[Row]:
         return reported(self._read(name, rows), name, self._source)
@@ -134,7 +134,7 @@ def _located(source: Path) -> Path:
             return folder / _FILE
         if (folder / _DESCRIPTION).is_file() and _record(folder / _DESCRIPTION).get("data_format") == "arrow":
             raise InputError(
-                f"{source} is a Minari dataset in Arrow files, which are not read: make it again with data_format='hdf5'."
+                f"{source} is a Minari dataset in Arrow files, which are not read: make it with data_format='hdf5'."
             )
     raise InputError(f"{source} has no data/{_FILE}: give the folder of a Minari dataset.")
 

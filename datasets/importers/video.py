@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, film, frames_of, in_order, pixels, squared
+from ssl_robot.datasets.pictures import DamageError, film, frames_of, in_order, listed, pixels, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
 
@@ -65,7 +65,9 @@ class Video:
         self._clips = [_clip(path) for path in _videos(source)]
         sound = [clip for clip in self._clips if not clip.damage]
         if not self._clips:
-            raise InputError(f"{source} has no video ({', '.join(sorted(_SUFFIXES))}): give a file or a folder of them.")
+            raise InputError(
+                f"{source} has no video ({', '.join(sorted(_SUFFIXES))}): give a file or a folder of them."
+            )
         if not sound:
             raise InputError(f"{self._clips[0].path} is damaged: {self._clips[0].damage}; copy it again.")
         if size is None:
@@ -103,16 +105,16 @@ class Video:
 
     def _read(self, clip: _Clip) -> Iterator[Row]:
         row: Row | None = None
-        beat = gap = 1 / clip.fps if clip.fps else 0.0
+        beat = held = 1 / clip.fps if clip.fps else 0.0
         for frame, time in _timed(frames_of(clip.path, "it"), beat):
             if row is not None:
-                gap = max(gap, time - row.time)
                 yield row
             row = Row({_CAMERA: self._picture(frame, clip)}, time=time)
+            held = max(beat, float((frame.duration or 0) * (frame.time_base or 0)))
         if row is None:
             raise DamageError("it has no frames")
-        if row.time + 2 * gap + _SLACK < clip.seconds:
-            raise DamageError(f"it ends after {row.time + beat:.1f} of {clip.seconds:.1f} s")
+        if row.time + beat + held + _SLACK < clip.seconds:
+            raise DamageError(f"it ends after {row.time + held:.1f} of {clip.seconds:.1f} s")
         yield replace(row, truncated=True)
 
     def _picture(self, frame: av.VideoFrame, clip: _Clip) -> NDArray[np.uint8]:
@@ -128,14 +130,14 @@ class Video:
 
 def _videos(source: Path) -> list[Path]:
     if source.is_dir():
-        return [path for path in in_order(source.iterdir()) if path.suffix.lower() in _SUFFIXES and path.is_file()]
+        return [path for path in in_order(listed(source)) if path.suffix.lower() in _SUFFIXES and path.is_file()]
     return [source]
 
 
 def _clip(path: Path) -> _Clip:
     """What the head of a video says, or why it says nothing."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = film(container, "it")
             context = stream.codec_context
             fps = float(stream.average_rate or 0)
@@ -206,4 +208,4 @@ def _turned(path: Path) -> Iterator[str]:
 def _rates(clips: Sequence[_Clip]) -> Iterator[str]:
     rates = sorted({round(clip.fps, 2) for clip in clips})
     if len(rates) > 1:
-        yield f"The videos have different frames per second ({rates[0]:g} to {rates[-1]:g}); each episode keeps its own."
+        yield f"The videos have different frames per second ({rates[0]:g} to {rates[-1]:g})."

@@ -67,7 +67,8 @@ def _check(checked: dict[str, Any], frames: int) -> Iterator[str]:
     for camera in checked["blank"]:
         blank, repeated = checked["blank"][camera], checked["repeated"][camera]
         if blank or repeated:
-            yield f"         camera {camera}: {blank:,} of {frames:,} frames of one colour, {repeated:,} repeat the one before"
+            what = f"{blank:,} of {frames:,} frames of one colour, {repeated:,} repeat the one before"
+            yield f"         camera {camera}: {what}"
     for label, rows in checked["unknown"].items():
         yield f"         label {label}: {rows:,} rows with a number that is not finite"
     if checked["unsplit"]:

@@ -270,7 +270,7 @@ def test_an_interrupt_leaves_nothing(counter: Path, monkeypatch: pytest.MonkeyPa
     [
         ({"camera": ("front",)}, "no camera 'front': choose from cam_high"),
         ({"size": 7}, "--size 8 or more"),
-        ({"format": "tape"}, "'tape' is not one of the importers: choose from lerobot"),
+        ({"format": "tape"}, "'tape' is not one of the importers: choose from images, lerobot"),
     ],
 )
 def test_impossible_wishes_are_refused(counter: Path, options: dict[str, Any], sentence: str) -> None:
@@ -280,7 +280,7 @@ def test_impossible_wishes_are_refused(counter: Path, options: dict[str, Any], s
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"codebase_version": "v3.0"}, "is LeRobot v3.0, which is not read yet: take its v2.1 revision"),
+        ({"codebase_version": "v3.0"}, "meta/episodes has no parquet file"),
         ({"codebase_version": "v1.6"}, "is LeRobot v1.6"),
         ({"fps": 0}, "no positive fps"),
         ({"fps": "fast"}, "is damaged"),

@@ -28,7 +28,7 @@ LEVELS = (
     ("backbones", "invariances", "splits"),
     ("encoder", "recipes", "regression"),
     ("views", "methods", "features"),
-    ("monitors", "probes", "plugins"),
+    ("monitors", "probes", "plugins", "loader"),
     ("pretrain", "verdicts"),
     ("audit", "plots"),
     ("report",),

@@ -85,7 +85,7 @@ class Guarded:
 @pytest.mark.parametrize("resident", [True, False], ids=["kept in memory", "read as needed"])
 def test_only_the_given_rows_are_read(resets: FrameStore, resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not resident:
-        monkeypatch.setattr("ssl_robot.pretrain._RESIDENT_BYTES", 0)
+        monkeypatch.setattr("ssl_robot.loader.RESIDENT_BYTES", 0)
     rows = np.arange(3, 160, 2)
     guarded = Guarded(resets, rows)
     run(guarded, rows=rows)
@@ -103,7 +103,7 @@ def test_half_precision_changes_the_encoder_a_little(resets: FrameStore) -> None
 
 def test_frames_that_do_not_fit_give_the_same_encoder(resets: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = weights(run(resets))
-    monkeypatch.setattr("ssl_robot.pretrain._RESIDENT_BYTES", 0)
+    monkeypatch.setattr("ssl_robot.loader.RESIDENT_BYTES", 0)
     assert torch.equal(weights(run(resets)), expected)
 
 
