@@ -15,6 +15,7 @@ from pathlib import Path
 from ssl_robot.errors import InputError
 
 _PAGE = 4096
+_BEGINNING = 2**16
 _MAGIC = b"ssl_robot journal 1\n"
 _PIECE = struct.Struct("<QQ")  # place and length
 _CHECK = struct.Struct("<I")
@@ -46,7 +47,18 @@ class JournaledFile(io.RawIOBase):
             raise InputError(f"{path} is being written by another process: wait for it, or choose another.") from None
         recover(path, self._fd)
         self._committed = self._end = os.fstat(self._fd).st_size
+        if not self._end:  # HDF5 cannot be stopped in the middle of beginning a file: try first whether there is room
+            self._try_room()
         self._pages: dict[int, bytearray] = {}
+
+    def _try_room(self) -> None:
+        try:
+            _write_all(self._fd, bytes(_BEGINNING))
+        except OSError:
+            os.close(self._fd)
+            self._path.unlink()
+            raise
+        os.ftruncate(self._fd, 0)
 
     def seekable(self) -> bool:
         """Always."""

@@ -148,6 +148,10 @@ class RecordFrames(gym.Wrapper[Any, Any, Any, Any]):
         self._episodes.step(action, look, float(reward), bool(terminated), bool(truncated), period, done)
         return observation, reward, terminated, truncated, info
 
+    def cut(self) -> None:
+        """End an open episode where it is."""
+        self._episodes.cut()
+
     def close(self) -> None:
         """End an open episode and close the environment; the store is closed by whoever opened it."""
         self._episodes.cut()

@@ -177,13 +177,12 @@ def provenance(world: World) -> dict[str, Any]:
 
 
 def version_of(package: str) -> str:
-    """Version of the distribution that brings a module, or nothing."""
-    for name in importlib.metadata.packages_distributions().get(package, [package]):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ""
+    """Version of the distribution that is called like a module, or brings it; or nothing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        names = importlib.metadata.packages_distributions().get(package, [])  # slow: looks at every installed file
+        return importlib.metadata.version(names[0]) if names else ""
 
 
 def width_of(space: gym.Space[Any]) -> int:

@@ -19,7 +19,7 @@ def written(path: Path, episodes: list[list[NDArray[np.uint8]]], raw: bool = Fal
             episode = writer.begin()
             for frame in frames:
                 episode.add(Row({"top": frame}, {"state": np.array([state])}))
-            episode.end(frames[-1])
+            episode.end({"top": frames[-1]})
     return FrameStore(path)
 
 

@@ -37,7 +37,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 # The files that know how frames lie in our HDF5 files; importers and exporters know those of others.
 STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py")
-OTHERS = ("datasets/importers/", "datasets/exporters/", "experiments/interop/")
+OTHERS = ("datasets/importers/", "datasets/exporters/", "experiments/interop/", "experiments/benchmarks/")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""Time what this project does beside what others do, all in one run."""
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time reading or recording beside other ways and beside those peers that are installed, in turns.
+
+    Attributes:
+        what: Random batches from a file, or what recording costs.
+        frames: Frames of the file (loader), or steps of a round (record).
+        size: Height and width of the frames.
+        batch: Frames read at a time (loader).
+        rounds: How often each candidate is timed.
+        kind: Frames of the file (loader): flat ones of a simulator, or noisy moving ones.
+        env_id: Environment to record (record).
+        as_json: Print one JSON object instead of tables.
+    """
+
+    what: Positional[Literal["loader", "record"]]
+    frames: int = 20_000
+    size: int = 96
+    batch: int = 256
+    rounds: int = 15
+    kind: Literal["pusht", "video"] = "video"
+    env_id: str = "gym_pusht/PushT-v0"
+    as_json: Annotated[bool, arg(name="json")] = False
+
+    def run(self) -> int:
+        """Time it, and print the tables."""
+        from ssl_robot.errors import InputError
+        from ssl_robot.experiments.benchmarks import loader, record
+        from ssl_robot.experiments.benchmarks.timing import as_record, as_table, machine
+
+        if min(self.frames, self.size, self.batch, self.rounds) < 1:
+            raise InputError("--frames, --size, --batch and --rounds are at least 1.")
+        with tempfile.TemporaryDirectory() as folder:
+            if self.what == "loader":
+                tables = loader.run(Path(folder), self.kind, self.frames, self.size, self.batch, self.rounds)
+            else:
+                tables = record.run(Path(folder), self.env_id, self.size, self.frames, self.rounds)
+        if self.as_json:
+            print(json.dumps([as_record(*table) for table in tables]))
+        else:
+            print(machine(), file=sys.stderr)
+            print("\n\n".join(as_table(title, rows) for title, _, rows in tables))
+        return 0
