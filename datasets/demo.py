@@ -1,9 +1,9 @@
 """One ``demo_i`` group of the file while it is being written."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import h5py
@@ -12,27 +12,11 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.layout import Plane, checksum_path, columns, fixed, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
-from ssl_robot.frames import Label, Row, Schema
+from ssl_robot.frames import Row, Schema
 
 _CHUNK_ROWS = 64  # of numbers that come in several flushes
-_HEADER = 4096  # bytes that a data set of its own may take beside its content
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A row on its way to the disk.
-
-    Attributes:
-        row: Its numbers; the pictures are left out.
-        pictures: As they will be stored, for each plane.
-        seed: What it was reset with, in a group of independent rows.
-        content: Hash of what its cameras saw, where that is kept.
-    """
-
-    row: Row
-    pictures: list[Future[bytes]]
-    seed: int
-    content: np.uint64
+_PLACE = 120  # bytes that HDF5 needs to find a chunk again
+_THREADS = 2
 
 
 class Demo:
@@ -64,51 +48,59 @@ class Demo:
     def estimate(self, row: Row) -> int:
         """Bytes that rows like this one take, with a margin."""
         pixels = sum(len(self._pack(plane.value(row))) for plane in self._planes)
-        return int(1.2 * pixels) + self.number_bytes(1000) // 1000
+        numbers = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in self._columns)
+        return int(1.2 * pixels) + numbers + _PLACE * len(self._planes)
 
     def _pack(self, frame: NDArray[Any]) -> bytes:
         return plain(frame) if self._raw else deflate(frame)
 
-    def received(self, row: Row, seed: int, first: bool, pool: ThreadPoolExecutor) -> Moment:
-        """Start packing a row's pictures.
+    def fits(self, row: Row) -> None:
+        """Make sure that a row can be written.
 
         Raises:
             ValueError: If a picture has not the schema's shape and type.
         """
-        pictures = [pool.submit(self._pack, _fitting(plane, row)) for plane in self._planes]
-        content = _content(row) if first or self._independent else np.uint64(0)
-        return Moment(replace(row, frames={}, depths={}), pictures, seed, content)
+        for plane in self._planes:
+            picture = plane.value(row)
+            if picture.shape != plane.shape or picture.dtype != plane.dtype:
+                raise ValueError(
+                    f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of "
+                    f"{picture.shape}."
+                )
 
-    def number_bytes(self, rows: int) -> int:
-        """The most that the numbers of some rows take."""
-        one: int = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in self._columns)
-        one += 16 + 64 * len(self._planes)  # seed and content, and the place of each picture
-        return one * (rows + _CHUNK_ROWS) + _HEADER * (len(self._columns) + 2 * len(self._planes) + 3)
+    def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
+        """The pictures of rows as they are stored, for each plane."""
+        parts = np.array_split(np.arange(len(rows)), _THREADS)  # one task each: to hand over single ones costs more
+        found: list[list[bytes]] = []
+        for plane in self._planes:
 
-    def extend(self, moments: Sequence[Moment], last: bool) -> None:
+            def pack(part: NDArray[np.int64], plane: Plane = plane) -> list[bytes]:
+                return [self._pack(plane.value(rows[i])) for i in part.tolist()]
+
+            found.append([data for done in pool.map(pack, parts) for data in done])
+        return found
+
+    def extend(self, rows: Sequence[Row], seeds: Sequence[int], packed: list[list[bytes]], last: bool) -> None:
         """Append rows; ``last`` says that none will follow."""
         group = self._data.require_group(self._name)
         if self.rows == 0:
             group.attrs.update({name: fixed(value) for name, value in self._attributes.items()})
-            group.attrs["num_samples"] = 0
             group.attrs["independent"] = self._independent
             if not self._independent:
-                group.attrs["content"] = moments[0].content
-        for i, plane in enumerate(self._planes):
-            pictures = [moment.pictures[i].result() for moment in moments]
+                group.attrs["content"] = _content(rows[0])
+        for plane, pictures in zip(self._planes, packed, strict=True):
             self._write_pictures(group, plane.path, plane.shape, plane.dtype, self.rows, pictures)
             if self._raw:
-                self._write(
-                    group, checksum_path(plane.path), np.array([checksum(data) for data in pictures], np.uint32), last
-                )
+                sums = np.array([checksum(data) for data in pictures], np.uint32)
+                self._write(group, checksum_path(plane.path), sums, last)
         for column in self._columns:
-            values = np.asarray([column.value(moment.row) for moment in moments], column.dtype)
-            self._write(group, column.path, values.reshape(len(moments), *column.shape), last, column.label)
+            values = np.asarray([column.value(row) for row in rows], column.dtype)
+            self._write(group, column.path, values.reshape(len(rows), *column.shape), last)
         if self._independent:
-            self._write(group, "seeds", np.array([moment.seed for moment in moments], np.int64), last)
-            self._write(group, "contents", np.array([moment.content for moment in moments], np.uint64), last)
-        self._return += sum(moment.row.reward for moment in moments)
-        self.rows += len(moments)
+            self._write(group, "seeds", np.array(seeds, np.int64), last)
+            self._write(group, "contents", np.array([_content(row) for row in rows], np.uint64), last)
+        self._return += sum(row.reward for row in rows)
+        self.rows += len(rows)
 
     def count(self, data: h5py.Group) -> None:
         """Let readers see the rows written since the last count."""
@@ -119,16 +111,15 @@ class Demo:
     def finish(self, final: Mapping[str, NDArray[np.uint8]], success: bool | None) -> None:
         """Write what is known only at the end: checksums, final frames, success, return."""
         group = self._data[self._name]
-        for path, value in self._checksums.items():
-            group[path].attrs["crc32"] = np.uint32(value)
-        if self._independent:
-            return
-        group.attrs["return"] = self._return
-        if success is not None:
-            group.attrs["success"] = success
-        for camera, frame in final.items():
-            self._write_pictures(group, f"final_obs/{camera}", frame.shape, frame.dtype, 0, [self._pack(frame)])
-            group[f"final_obs/{camera}"].attrs["crc32"] = np.uint32(checksum(np.ascontiguousarray(frame)))
+        if not self._independent:
+            group.attrs["return"] = self._return
+            if success is not None:
+                group.attrs["success"] = success
+            for camera, frame in final.items():
+                path = f"final_obs/{camera}"
+                self._write_pictures(group, path, frame.shape, frame.dtype, 0, [self._pack(frame)])
+                self._checksums[path] = checksum(np.ascontiguousarray(frame))
+        group.attrs["checksums"] = fixed(json.dumps(self._checksums))
 
     def drop(self) -> int:
         """Remove the group; returns how many rows it had."""
@@ -149,32 +140,25 @@ class Demo:
         for row, data in enumerate(pictures, first):
             dataset.id.write_direct_chunk((row, *origin), data)
 
-    def _write(
-        self, group: h5py.Group, path: str, values: NDArray[Any], last: bool, label: Label | None = None
-    ) -> None:
-        shape = values.shape[1:]
-        if self.rows == 0:
-            if last:
-                group.create_dataset(path, data=values)
-            else:
-                chunk, most = (_CHUNK_ROWS, *shape), (None, *shape)
-                group.create_dataset(path, (0, *shape), values.dtype, chunks=chunk, maxshape=most)
-            if label is not None:  # for readers that do not know our schema
-                group[path].attrs["components"] = np.array(label.components, "S")
-                group[path].attrs["units"] = np.array(label.units, "S")
-        if self.rows > 0 or not last:
+    def _write(self, group: h5py.Group, path: str, values: NDArray[Any], last: bool) -> None:
+        if self.rows == 0 and last:
+            _write_whole(group, path, values)
+        else:
+            if self.rows == 0:
+                chunk, most = (_CHUNK_ROWS, *values.shape[1:]), (None, *values.shape[1:])
+                group.create_dataset(path, (0, *values.shape[1:]), values.dtype, chunks=chunk, maxshape=most)
             group[path].resize(self.rows + len(values), axis=0)
             group[path][self.rows :] = values
         self._checksums[path] = checksum(np.ascontiguousarray(values), self._checksums.get(path, 0))
 
 
-def _fitting(plane: Plane, row: Row) -> NDArray[Any]:
-    picture = plane.value(row)
-    if picture.shape != plane.shape or picture.dtype != plane.dtype:
-        raise ValueError(
-            f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of {picture.shape}."
-        )
-    return picture
+def _write_whole(group: h5py.Group, path: str, values: NDArray[Any]) -> None:
+    """A data set in one piece, by the low-level calls: an episode has a dozen, and the others take far longer."""
+    kind, space = h5py.h5t.py_create(values.dtype), h5py.h5s.create_simple(values.shape)
+    intermediate = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    intermediate.set_create_intermediate_group(True)
+    dataset = h5py.h5d.create(group.id, path.encode(), kind, space, lcpl=intermediate)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 
 
 def _content(row: Row) -> np.uint64:

@@ -17,7 +17,7 @@ from ssl_robot.datasets.pixels import Chunks, checksum
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Schema
 
-_OURS = {"num_samples", "independent", "content", "seed"}
+_OURS = {"num_samples", "independent", "content", "seed", "checksums"}
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,9 @@ class FrameStore:
         if not isinstance(dataset, h5py.Dataset) or dataset.shape[0] < rows:
             raise InputError(f"{self.path} is damaged: {path} is short of {rows} rows; record or copy it again.")
         values: NDArray[Any] = np.ascontiguousarray(dataset[:rows])
-        expected = dataset.attrs.get("crc32")  # absent where the recorder was killed before the episode ended
-        if expected is not None and len(dataset) == rows and checksum(values) != int(expected):
+        # absent where the recorder was killed before the episode ended
+        expected = json.loads(group.attrs.get("checksums", "{}")).get(path)
+        if expected is not None and len(dataset) == rows and checksum(values) != expected:
             raise InputError(f"{self.path} is damaged in {group.name}/{path}: record or copy it again.")
         return values
 
@@ -189,8 +190,10 @@ class FrameStore:
             group = file["data"][demo.name]
             if "final_obs" not in list(group):  # asked of the names alone: get() takes a damaged group for none
                 return {}
-            finals = group["final_obs"]
-            return {camera: self._whole(finals, camera, 1)[0].astype(np.uint8, copy=False) for camera in finals}
+            return {
+                camera: self._whole(group, f"final_obs/{camera}", 1)[0].astype(np.uint8, copy=False)
+                for camera in group["final_obs"]
+            }
 
     @cached_property
     def _chunks(self) -> Chunks:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.demo import Demo, Moment
+from ssl_robot.datasets.demo import Demo
 from ssl_robot.datasets.journal import JournaledFile
 from ssl_robot.datasets.layout import FORMAT, LIBRARY, VERSION, fixed, open_file, planes, schema_of, schema_text
 from ssl_robot.errors import InputError
@@ -123,8 +123,8 @@ class FrameWriter:
         if self._expected is not None:
             self._check_space(episode.demo.estimate(row), self._expected)
             self._expected = None
-        first = episode.demo.rows == 0 and not episode.pending
-        episode.pending.append(episode.demo.received(row, seed, first, self._pool))
+        episode.demo.fits(row)
+        episode.pending.append((row, seed))
         self._waiting += 1
         if self._waiting >= self._most or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -163,16 +163,18 @@ class FrameWriter:
     def _write(self, ready: "list[_Episode]") -> None:
         """Rows and their counts, all or none of them."""
         assert self._file is not None
-        moments = [episode.taken() for episode in ready]
-        for episode, rows in zip(ready, moments, strict=True):
+        written = 0
+        for episode in ready:
+            rows, seeds = episode.taken()
             if rows:
-                episode.demo.extend(rows, last=episode.ended)
+                episode.demo.extend(rows, seeds, episode.demo.packed(rows, self._pool), last=episode.ended)
                 episode.demo.count(self._data)
             if episode.ended and episode.demo.rows:
                 episode.demo.finish(episode.final, episode.success)
+            written += len(rows)
         self._file.flush()
         self._journaled.commit()
-        self.rows += sum(len(rows) for rows in moments)
+        self.rows += written
 
     def drop(self, episode: EpisodeSink) -> None:
         """Forget an episode that is still open, with what was already written of it."""
@@ -212,7 +214,7 @@ class _Episode:
 
     def __init__(self, writer: FrameWriter, demo: Demo) -> None:
         self.writer, self.demo = writer, demo
-        self.pending: list[Moment] = []
+        self.pending: list[tuple[Row, int]] = []
         self.ended = False
         self.final: dict[str, NDArray[np.uint8]] = {}
         self.success: bool | None = None
@@ -225,10 +227,11 @@ class _Episode:
         """Nothing more comes."""
         self.final, self.success, self.ended = dict(final or {}), success, True
 
-    def taken(self) -> list[Moment]:
-        """The rows that wait, which wait no longer."""
-        rows, self.pending = self.pending, []
-        return rows
+    def taken(self) -> tuple[list[Row], list[int]]:
+        """The rows that wait, which wait no longer, and their seeds."""
+        rows, seeds = [row for row, _ in self.pending], [seed for _, seed in self.pending]
+        self.pending = []
+        return rows, seeds
 
 
 class _Independent:

@@ -5,6 +5,7 @@ textures are deleted while a living one's context is. So every canvas here has a
 but its own is ever current.
 """
 
+import functools
 import gc
 import importlib
 import importlib.util
@@ -249,22 +250,31 @@ def calibration(scene: Any, size: int, turned: bool = False) -> Calibration:
         size: Height and width of the frames, pixels.
         turned: Whether frames are turned by half a turn after drawing.
     """
-    ahead, up = _unit(_mean(scene, "forward")), _unit(_mean(scene, "up"))
-    centre, top, bottom, near = (float(_mean(scene, f"frustum_{name}")) for name in ("center", "top", "bottom", "near"))
+    eyes = [
+        np.concatenate([np.asarray(getattr(eye, name), np.float64).reshape(-1) for name in _EYE])
+        for eye in scene.camera
+    ]
+    return _calibration(((eyes[0] + eyes[1]) / 2).tobytes(), size, turned)
+
+
+_EYE = ("forward", "up", "pos", "frustum_center", "frustum_top", "frustum_bottom", "frustum_near", "frustum_width")
+
+
+@functools.lru_cache(maxsize=64)  # most cameras never move
+def _calibration(eye: bytes, size: int, turned: bool) -> Calibration:
+    numbers = np.frombuffer(eye)
+    ahead, up, place = _unit(numbers[:3]), _unit(numbers[3:6]), numbers[6:9]
+    centre, top, bottom, near, width = numbers[9:].tolist()
     # Half the width at the near plane; without one of its own it follows the picture's shape, which is square.
-    half = float(_mean(scene, "frustum_width")) or (top - bottom) / 2
+    half = width or (top - bottom) / 2
     fx, fy = near * size / (2 * half), near * size / (top - bottom)
     cx, cy = (half - centre) * size / (2 * half), top * size / (top - bottom)
     x, y = np.cross(-up, ahead), -up
     if turned:
         x, y, cx, cy = -x, -y, size - cx, size - cy
     T = np.eye(4)
-    T[:3] = np.stack([x, y, ahead, _mean(scene, "pos")], axis=1)
+    T[:3] = np.stack([x, y, ahead, place], axis=1)
     return Calibration(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), T)
-
-
-def _mean(scene: Any, name: str) -> NDArray[np.float64]:
-    return np.asarray(np.mean([np.asarray(getattr(eye, name), np.float64) for eye in scene.camera], axis=0))
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

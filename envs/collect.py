@@ -58,7 +58,7 @@ class Plan:
     @property
     def policy(self) -> dict[str, Any]:
         """How these episodes came about, for the file."""
-        return {"explorer": self.explorer, "noise": self.noise, "plan": json.dumps(vars(self))}
+        return {"plan": json.dumps(vars(self))}
 
 
 def collect(env_id: str, sight: Sight, sink: FrameSink, plan: Plan) -> None:

@@ -27,7 +27,7 @@ class Watch:
 
     blank: dict[str, int] = field(default_factory=dict)
     same: dict[str, int] = field(default_factory=dict)
-    _last: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    _last: dict[str, tuple[bytes, NDArray[np.uint8]]] = field(default_factory=dict)
 
     def look(self, frames: Mapping[str, NDArray[np.uint8]]) -> None:
         """Take note of what each camera sees.
@@ -36,10 +36,13 @@ class Watch:
             StaticError: If 30 frames in a row show one colour, or are all equal.
         """
         for camera, frame in frames.items():
-            last = self._last.get(camera)
-            self.blank[camera] = self.blank.get(camera, 0) + 1 if _blank(frame) else 0
-            self.same[camera] = self.same.get(camera, 0) + 1 if _equal(frame, last) else 0
-            self._last[camera] = frame
+            sample = frame[::8, ::8].tobytes()  # a few pixels tell most frames apart
+            last, before = self._last.get(camera, (b"", frame[:0]))
+            blank = len(set(sample)) <= _FLAT + 1 and np.ptp(frame) <= _FLAT
+            same = sample == last and np.array_equal(frame, before)
+            self.blank[camera] = self.blank.get(camera, 0) + 1 if blank else 0
+            self.same[camera] = self.same.get(camera, 0) + 1 if same else 0
+            self._last[camera] = sample, frame
             if self.blank[camera] >= PATIENCE:
                 raise StaticError(_sentence(camera, f"of one colour (grey level {int(frame.mean())})", _BLANK))
             if self.same[camera] >= PATIENCE:
@@ -58,14 +61,3 @@ def _sentence(camera: str, what: str, cause: str) -> str:
         f"The last {PATIENCE} frames of camera '{camera}' are {what}: {cause}; choose another camera or policy, or "
         "record it all the same with --allow-static."
     )
-
-
-def _blank(frame: NDArray[np.uint8]) -> bool:
-    """A few pixels tell most frames apart from blank ones."""
-    return bool(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT)
-
-
-def _equal(frame: NDArray[np.uint8], last: NDArray[np.uint8] | None) -> bool:
-    if last is None or frame.shape != last.shape:
-        return False
-    return bool(np.array_equal(frame[::8, ::8], last[::8, ::8]) and np.array_equal(frame, last))

@@ -135,7 +135,8 @@ def _minari(env_id: str, sight: Sight, steps: int, jpeg: bool) -> Callable[[int]
 
 def _seen(env_id: str, sight: Sight, count: int) -> NDArray[np.uint8]:
     env = _Seen(make(env_id, sight))
-    frames, frame, over = [], None, True
+    frames: list[Any] = []
+    frame, over = None, True
     env.action_space.seed(0)
     while len(frames) < count:
         frame = env.reset(seed=len(frames))[0] if over else frame

@@ -140,7 +140,7 @@ def test_another_reader_sees_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(demo["truncated"], [row.truncated for row in rows])
             np.testing.assert_array_equal(demo["dones"], [row.terminated or row.truncated for row in rows])
             np.testing.assert_array_equal(demo["timestamps"], [row.time for row in rows])
-            assert list(demo["poses/block"].attrs["components"]) == [b"x", b"angle"]
+            assert json.loads(file["data"].attrs["schema"])["labels"][0]["components"] == ["x", "angle"]
 
 
 def test_independent_rows_share_a_group_and_stay_episodes(tmp_path: Path) -> None:
