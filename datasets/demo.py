@@ -48,7 +48,7 @@ class Demo:
     def estimate(self, row: Row) -> int:
         """Bytes that rows like this one take, with a margin."""
         pixels = sum(len(self._pack(plane.value(row))) for plane in self._planes)
-        numbers = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in self._columns)
+        numbers: int = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in self._columns)
         return int(1.2 * pixels) + numbers + _PLACE * len(self._planes)
 
     def _pack(self, frame: NDArray[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def _peers(folder: Path, store: FrameStore, batch: int) -> dict[str, Candidate]:
     """The loaders of those peers that are installed, on the same frames."""
     found: dict[str, Candidate] = {"ssl-robot, deflate": lambda turn: len(store.take(_chosen(turn, len(store), batch)))}
     if importlib.util.find_spec("robomimic"):
-        found["robomimic SequenceDataset, the same file"] = _items(_robomimic(store), len(store))
+        found["robomimic SequenceDataset, the same file"] = _items(_robomimic(folder, store), len(store))
     if importlib.util.find_spec("lerobot"):
         found["LeRobotDataset, PNG in parquet"] = _items(_lerobot(folder, store), len(store))
     return found
@@ -156,13 +157,14 @@ def _items(dataset: Any, count: int) -> Candidate:
     return lambda turn: len([dataset[int(i)] for i in _chosen(turn, count, _SLOW)])
 
 
-def _robomimic(store: FrameStore) -> Any:
+def _robomimic(folder: Path, store: FrameStore) -> Any:
     import robomimic.utils.obs_utils as robomimic_observations
     from robomimic.utils.dataset import SequenceDataset
 
     robomimic_observations.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": [], "rgb": ["top"]}})
     return SequenceDataset(
-        hdf5_path=str(store.path),
+        # a copy: robomimic reads in a mode that HDF5 forbids for a file that is open already
+        hdf5_path=str(shutil.copy(store.path, folder / "robomimic.h5")),
         obs_keys=("top",),
         dataset_keys=("actions",),
         hdf5_cache_mode=None,
