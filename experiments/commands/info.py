@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 
+_MANY = 40  # numbers of a row, above which a label gets one line
+
+
 @dataclass(frozen=True)
 class Info:
     """Say what is in a recording: frames, cameras, labels and their ranges, where it comes from.
@@ -53,8 +56,9 @@ def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:
         yield f"task     {task}"
     for name, camera in found["cameras"].items():
         yield f"camera   {name}, {camera['width']} x {camera['height']}"
+    many = sum(label["shape"][0] for label in found["labels"].values()) > _MANY
     for name, label in found["labels"].items():
-        yield from _label("label  ", name, label)
+        yield from [_short(name, label)] if many else _label("label  ", name, label)
     if found["actions"]:
         yield from _label("actions", "", found["actions"])
     yield f"content  {found['fingerprint']}"
@@ -101,6 +105,16 @@ def _label(kind: str, name: str, label: dict[str, Any]) -> Iterator[str]:
     width = max(len(component) for component in label["components"])
     for component, unit, low, high in zip(label["components"], label["units"], label["min"], label["max"], strict=True):
         yield f"           {component:{width}} {_number(low)} .. {_number(high)} {unit}".rstrip()
+
+
+def _short(name: str, label: dict[str, Any]) -> str:
+    """One line for a label among many; ``--json`` has all of it."""
+    shown = list(zip(label["components"], label["min"], label["max"], strict=True))[:3]
+    ranges = ", ".join(
+        f"{component} {_number(low).strip()} .. {_number(high).strip()}" for component, low, high in shown
+    )
+    more = len(label["components"]) - len(shown)
+    return f"label    {name} ({label['shape'][0]})  {ranges}{f', {more} more' if more else ''}"
 
 
 def _number(value: float | None) -> str:
