@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-
 _MANY = 40  # numbers of a row, above which a label gets one line
 
 
