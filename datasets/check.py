@@ -18,6 +18,7 @@ _BLOCK = 64  # frames read at a time
 _THUMB = 16  # pixels: twins are looked for among pictures of this size
 _TWIN = 1.0  # grey levels, root mean square, below which two pictures are twins
 _TESTED = 2000  # test frames that are looked for, evenly spread where there are more
+_COMPARED = 4096  # training frames compared at a time
 _FLAT = 2  # grey levels: a picture with no more contrast shows nothing
 
 
@@ -121,10 +122,11 @@ def _compare(store: FrameStore, thumbs: NDArray[np.uint8], found: Findings) -> N
         found.unsplit = str(error)
         return
     chosen = np.linspace(0, len(parts.test) - 1, min(len(parts.test), _TESTED)).astype(np.int64)
-    test, train = (thumbs[rows].astype(np.float32) for rows in (parts.test[chosen], parts.train))
-    squares = (train**2).sum(1)
-    nearest = np.array(
-        [(squares - 2 * (train @ picture)).min(initial=np.inf) + (picture**2).sum() for picture in test], np.float64
-    )
+    test = thumbs[parts.test[chosen]].astype(np.float32)
+    nearest = np.full(len(test), np.inf)
+    for first in range(0, len(parts.train), _COMPARED):
+        train = thumbs[parts.train[first : first + _COMPARED]].astype(np.float32)
+        squares = (test**2).sum(1)[:, None] - 2 * (test @ train.T) + (train**2).sum(1)
+        nearest = np.minimum(nearest, squares.min(1))
     found.tested = len(test)
     found.twins = int((nearest / test.shape[1] < _TWIN**2).sum())

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.layout import Plane, checksum_path, columns, fixed, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
-from ssl_robot.frames import Row, Schema
+from ssl_robot.frames import Label, Row, Schema
 
 _CHUNK_ROWS = 64  # of numbers that come in several flushes
 _PLACE = 120  # bytes that HDF5 needs to find a chunk again
@@ -38,7 +39,7 @@ class Demo:
         self, data: h5py.Group, name: str, schema: Schema, raw: bool, attributes: Mapping[str, Any], independent: bool
     ) -> None:
         self._data, self._name, self._raw, self._independent = data, name, raw, independent
-        self._planes, self._columns = planes(schema), columns(schema)
+        self._planes, self._columns, self._labels = planes(schema), columns(schema), schema.labels
         self._attributes = attributes
         self._checksums: dict[str, int] = {}
         self._return = 0.0
@@ -54,19 +55,29 @@ class Demo:
     def _pack(self, frame: NDArray[Any]) -> bytes:
         return plain(frame) if self._raw else deflate(frame)
 
-    def fits(self, row: Row) -> None:
-        """Make sure that a row can be written.
+    def kept(self, row: Row) -> Row:
+        """A copy of a row that can be written: it waits for the next flush, and its maker may use its arrays again.
 
         Raises:
-            ValueError: If a picture has not the schema's shape and type.
+            ValueError: If a picture or label is missing, or has not the schema's shape and type.
         """
-        for plane in self._planes:
-            picture = plane.value(row)
-            if picture.shape != plane.shape or picture.dtype != plane.dtype:
-                raise ValueError(
-                    f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of "
-                    f"{picture.shape}."
-                )
+        try:
+            copied = replace(
+                row,
+                frames={name: frame.copy() for name, frame in row.frames.items()},
+                labels={label.name: _numbers(label, row) for label in self._labels},
+                depths={name: depth.copy() for name, depth in row.depths.items()},
+            )
+            for plane in self._planes:
+                picture = plane.value(copied)
+                if picture.shape != plane.shape or picture.dtype != plane.dtype:
+                    raise ValueError(
+                        f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of "
+                        f"{picture.shape}."
+                    )
+        except KeyError as error:
+            raise ValueError(f"The row lacks {error}, which the schema has.") from None
+        return copied
 
     def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
         """The pictures of rows as they are stored, for each plane."""
@@ -145,7 +156,9 @@ class Demo:
             _write_whole(group, path, values)
         else:
             if self.rows == 0:
-                chunk, most = (_CHUNK_ROWS, *values.shape[1:]), (None, *values.shape[1:])
+                # a label may have no numbers, a chunk may not
+                chunk = (_CHUNK_ROWS, *(max(1, n) for n in values.shape[1:]))
+                most = (None, *(n or None for n in values.shape[1:]))
                 group.create_dataset(path, (0, *values.shape[1:]), values.dtype, chunks=chunk, maxshape=most)
             group[path].resize(self.rows + len(values), axis=0)
             group[path][self.rows :] = values
@@ -159,6 +172,13 @@ def _write_whole(group: h5py.Group, path: str, values: NDArray[Any]) -> None:
     intermediate.set_create_intermediate_group(True)
     dataset = h5py.h5d.create(group.id, path.encode(), kind, space, lcpl=intermediate)
     dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
+
+
+def _numbers(label: Label, row: Row) -> NDArray[np.float64]:
+    numbers = np.array(row.labels[label.name], np.float64).reshape(-1)
+    if len(numbers) != len(label.components):
+        raise ValueError(f"{label.name} takes {len(label.components)} numbers, not {len(numbers)}.")
+    return numbers
 
 
 def _content(row: Row) -> np.uint64:

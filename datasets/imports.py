@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 import ssl_robot.datasets.importers
 from ssl_robot import catalogue
+from ssl_robot.datasets.journal import unused
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
@@ -191,7 +192,7 @@ def _copy(episode: Episode, sink: FrameWriter, skip_bad: bool, done: Imported, b
     except BaseException as error:
         if not episode.independent:
             sink.drop(copied)
-        if not (skip_bad and isinstance(error, InputError)):
+        if sink.failed or not (skip_bad and isinstance(error, InputError)):
             raise
         done.skipped.append(str(error))
         return
@@ -214,6 +215,8 @@ def _place(out: Path, if_exists: IfExists) -> Iterator[tuple[Path, IfExists]]:
         yield out, "append"
         return
     path = out.with_name(f"{out.name}.partial")
+    for taken in (out, path):
+        unused(taken)
     try:
         yield path, "overwrite"
         path.replace(out)

@@ -2,23 +2,40 @@
 
 HDF5 rewrites parts of a file in no order that would keep it readable in between. What lies beyond the end of the last
 commit cannot hurt and is written at once; what changes before it is held in memory, written to a journal beside the
-file, and only then put in its place. A writer that dies leaves either the old file or a whole journal.
+file, and only then put in its place. A writer that dies leaves either the old file or a whole journal, which says what
+it replaces, so that it is never applied to another file that took the place of its own.
+
+This is for processes that die. Nothing waits for the disk: after a power cut, the last seconds may be lost.
 """
 
+import contextlib
+import errno
 import fcntl
 import io
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from ssl_robot.errors import InputError
 
 _PAGE = 4096
 _BEGINNING = 2**16
-_MAGIC = b"ssl_robot journal 1\n"
+_MAGIC = b"ssl_robot journal 2\n"
+_HEAD = struct.Struct("<QI")  # bytes that the file must have, and CRC-32 of the pieces
 _PIECE = struct.Struct("<QQ")  # place and length
-_CHECK = struct.Struct("<I")
+_LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # some network file systems
+
+
+class _Piece(NamedTuple):
+    """A change: what is at a place of the file, and what shall be."""
+
+    place: int
+    old: bytes
+    new: bytes
 
 
 def _journal(path: Path) -> Path:
@@ -41,11 +58,11 @@ class JournaledFile(io.RawIOBase):
         self._path, self._place, self._dead = path, 0, False
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(self._fd, path)
+            recover(path, self._fd)
+        except BaseException:
             os.close(self._fd)
-            raise InputError(f"{path} is being written by another process: wait for it, or choose another.") from None
-        recover(path, self._fd)
+            raise
         self._committed = self._end = os.fstat(self._fd).st_size
         if not self._end:  # HDF5 cannot be stopped in the middle of beginning a file: try first whether there is room
             self._try_room()
@@ -121,21 +138,35 @@ class JournaledFile(io.RawIOBase):
         return self._end
 
     def commit(self) -> None:
-        """Put everything written so far in its place; a process that dies here has done so or can be helped to."""
+        """Put everything written so far in its place; a process that dies here has done so or can be helped to.
+
+        Raises:
+            OSError: If there is no room; the file is as it was, or the journal is whole.
+        """
         if self._dead:
             return
+        if os.fstat(self._fd).st_size < self._end:  # what HDF5 reserved and did not fill
+            os.ftruncate(self._fd, self._end)
         if self._pages:
-            pieces = [(number * _PAGE, bytes(page)) for number, page in sorted(self._pages.items())]
+            pieces = [
+                _Piece(number * _PAGE, os.pread(self._fd, len(page), number * _PAGE), bytes(page))
+                for number, page in sorted(self._pages.items())
+            ]
             journal = _journal(self._path)
-            fd = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             try:
-                _write_all(fd, _packed(pieces))
-            finally:
-                os.close(fd)
+                _write_journal(journal, self._end, pieces)
+            except OSError:
+                journal.unlink(missing_ok=True)
+                raise
+            self._committed = self._end  # from here on the journal counts, and needs all that was written
             _apply(self._fd, pieces)
             journal.unlink()
             self._pages.clear()
         self._committed = self._end
+
+    def move(self, path: Path) -> None:
+        """Take the place of another file, all at once; to be called when everything is committed."""
+        self._path = self._path.replace(path)
 
     def abandon(self) -> None:
         """Forget what was not committed, and all that is written from now on."""
@@ -150,9 +181,39 @@ class JournaledFile(io.RawIOBase):
         super().close()
 
 
-def _packed(pieces: list[tuple[int, bytes]]) -> bytes:
-    body = b"".join(_PIECE.pack(place, len(data)) + data for place, data in pieces)
-    return _MAGIC + _CHECK.pack(zlib.crc32(body)) + body
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{path} is in use by another process: wait for it, or choose another file.") from None
+    except OSError as error:
+        if error.errno not in _LOCKLESS:
+            raise
+
+
+def unused(path: Path) -> None:
+    """Make sure that no other process writes a file; one that is missing or cannot be read passes.
+
+    Raises:
+        InputError: If one does.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        _lock(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _write_journal(path: Path, end: int, pieces: list[_Piece]) -> None:
+    body = b"".join(_PIECE.pack(place, len(new)) + old + new for place, old, new in pieces)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        _write_all(fd, _MAGIC + _HEAD.pack(end, zlib.crc32(body)) + body)
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -161,9 +222,10 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _apply(fd: int, pieces: list[tuple[int, bytes]]) -> None:
-    for place, data in pieces:
-        os.pwrite(fd, data, place)
+def _apply(fd: int, pieces: list[_Piece]) -> None:
+    for piece in pieces:
+        os.lseek(fd, piece.place, os.SEEK_SET)
+        _write_all(fd, piece.new)
 
 
 def recover(path: Path, fd: int | None = None) -> None:
@@ -193,29 +255,41 @@ def recover(path: Path, fd: int | None = None) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _finish(journal, fd)
     except BlockingIOError:
-        pass  # its writer is alive, and will finish it
+        pass  # its writer is alive, or another reader is at it: they will finish
     finally:
         os.close(fd)
 
 
 def _finish(journal: Path, fd: int) -> None:
-    data = journal.read_bytes()
-    start = len(_MAGIC) + _CHECK.size
-    body = data[start:]
-    if (
-        data.startswith(_MAGIC)
-        and len(data) >= start
-        and _CHECK.unpack(data[len(_MAGIC) : start])[0] == zlib.crc32(body)
-    ):
-        _apply(fd, _unpacked(body))
-    journal.unlink(missing_ok=True)  # one that is not whole was never begun to be applied
+    try:
+        data = journal.read_bytes()
+    except FileNotFoundError:  # somebody was faster
+        return
+    start = len(_MAGIC) + _HEAD.size
+    if data.startswith(_MAGIC) and len(data) >= start:
+        end, check = _HEAD.unpack(data[len(_MAGIC) : start])
+        body = data[start:]
+        if check == zlib.crc32(body):  # one that is not whole was never begun to be applied
+            pieces = _unpacked(body)
+            if os.fstat(fd).st_size >= end and all(_fits(fd, piece) for piece in pieces):
+                _apply(fd, pieces)
+    with contextlib.suppress(OSError):  # applied twice, it does no harm
+        journal.unlink(missing_ok=True)
 
 
-def _unpacked(body: bytes) -> list[tuple[int, bytes]]:
+def _fits(fd: int, piece: _Piece) -> bool:
+    """Whether a change belongs to this file: each byte is what it was, or what it is to be."""
+    now, old, new = (
+        np.frombuffer(data, np.uint8) for data in (os.pread(fd, len(piece.new), piece.place), piece.old, piece.new)
+    )
+    return len(now) == len(new) and bool(((now == old) | (now == new)).all())
+
+
+def _unpacked(body: bytes) -> list[_Piece]:
     pieces, at = [], 0
     while at < len(body):
         place, length = _PIECE.unpack_from(body, at)
         at += _PIECE.size
-        pieces.append((place, body[at : at + length]))
-        at += length
+        pieces.append(_Piece(place, body[at : at + length], body[at + length : at + 2 * length]))
+        at += 2 * length
     return pieces

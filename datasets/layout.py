@@ -1,6 +1,9 @@
 """Where things lie in the file: FORMAT.md as code, shared by the reader and the writer."""
 
+import errno
 import json
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ FORMAT = "ssl_robot"
 VERSION = 1
 # survives SIGKILL after a flush, half the bytes per group of older bounds, and robomimic opens it
 LIBRARY = ("v108", "v108")
+_TRIES, _PAUSE = 10, 0.05  # seconds between them
 # what h5py and json raise where the bytes make no sense
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -32,12 +36,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
-    recover(path)
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened as HDF5 ({error}): give a file made by 'ssl-robot'.") from None
-    with file:
+    with _unlocked(path) as file:
         try:
             problem = _problem(file, path)
             if problem:
@@ -49,6 +48,21 @@ def open_file(path: Path) -> Iterator[h5py.File]:
             raise InputError(f"{path} is damaged ({error}): record or copy it again.") from None
 
 
+def _unlocked(path: Path) -> h5py.File:
+    """The file, opened; a reader that is just finishing what a killed writer began is waited for."""
+    for _ in range(_TRIES):
+        recover(path)
+        try:
+            return h5py.File(path, "r")
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise InputError(
+                    f"{path} cannot be opened as HDF5 ({error}): give a file made by 'ssl-robot'."
+                ) from None
+        time.sleep(_PAUSE)
+    raise InputError(f"{path} is being written by another process: read it when that has ended.")
+
+
 def is_ours(path: Path) -> bool:
     """Whether a path is a file of this format, whatever its version."""
     if not h5py.is_hdf5(path):
@@ -56,6 +70,8 @@ def is_ours(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(plain(file["data"].attrs.get("format")) == FORMAT)
+    except BlockingIOError:  # being recorded: to open it says so
+        return True
     except _DAMAGE:
         return False
 
@@ -73,7 +89,12 @@ def _problem(file: h5py.File, path: Path) -> str:
 
 def demos(data: h5py.Group) -> list[str]:
     """Names of the groups that hold rows, in order; one that its writer had no time to fill is none."""
-    names = [name for name in data if name.startswith("demo_") and data[name].attrs["num_samples"] > 0]
+    return [name for name in demo_names(data) if data[name].attrs["num_samples"] > 0]
+
+
+def demo_names(data: h5py.Group) -> list[str]:
+    """Names of the demonstrations, in order; other groups that somebody added are passed over."""
+    names = [name for name in data if name.startswith("demo_") and name[5:].isdecimal()]
     return sorted(names, key=lambda name: int(name[5:]))
 
 
@@ -174,6 +195,23 @@ def _measured(camera: str, shape: tuple[int, int, int]) -> Plane:
 def checksum_path(path: str) -> str:
     """Where the checksums of a camera's plain pictures lie."""
     return f"checksums/{path.removeprefix('obs/')}"
+
+
+def unstorable(schema: Schema) -> str:
+    """Why a file cannot hold what a schema says, with what to do about it; empty if it can."""
+    if not schema.cameras:
+        return "there is no camera; add one, for frames are what it is for."
+    for camera, shape in schema.cameras.items():
+        if min(shape) < 1:
+            return f"frames of camera '{camera}' are {shape}; give height, width and channels of at least 1."
+    paths = Counter([plane.path for plane in planes(schema)] + [column.path for column in columns(schema)])
+    for path, count in paths.items():
+        parts = path.split("/")
+        if {"", ".", ".."} & set(parts):
+            return f"'{path}' has an empty part or a '.' for a name; rename that camera or label."
+        if count > 1 or any("/".join(parts[:i]) in paths for i in range(1, len(parts))):
+            return f"'{path}' lies where another camera or label does; rename one of them."
+    return ""
 
 
 def schema_text(schema: Schema) -> bytes:

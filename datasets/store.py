@@ -88,7 +88,8 @@ class FrameStore:
         return np.concatenate(seeds), np.concatenate(contents)
 
     def __len__(self) -> int:
-        return sum(demo.rows for demo in self.demonstrations)
+        last = self.demonstrations[-1]
+        return last.first + last.rows
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -192,7 +193,8 @@ class FrameStore:
                 return {}
             return {
                 camera: self._whole(group, f"final_obs/{camera}", 1)[0].astype(np.uint8, copy=False)
-                for camera in group["final_obs"]
+                for camera in self.schema.cameras
+                if f"final_obs/{camera}" in group
             }
 
     @cached_property

@@ -18,8 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.demo import Demo
-from ssl_robot.datasets.journal import JournaledFile
-from ssl_robot.datasets.layout import FORMAT, LIBRARY, VERSION, fixed, open_file, planes, schema_of, schema_text
+from ssl_robot.datasets.journal import JournaledFile, unused
+from ssl_robot.datasets.layout import (
+    FORMAT,
+    LIBRARY,
+    VERSION,
+    demo_names,
+    fixed,
+    open_file,
+    planes,
+    schema_of,
+    schema_text,
+    unstorable,
+)
 from ssl_robot.errors import InputError
 from ssl_robot.frames import EpisodeSink, Row, Schema
 
@@ -35,7 +46,8 @@ IfExists = Literal["error", "append", "overwrite"]
 class FrameWriter:
     """Writes episodes into a file; a ``FrameSink``, and a context manager that closes it.
 
-    The file is whole after every flush; one that never got a row is removed again.
+    The file is whole after every flush; one that never got a row is removed again. A file to be replaced stays until
+    the first rows of the new one are on the disk.
 
     Args:
         path: The file.
@@ -44,6 +56,11 @@ class FrameWriter:
 
     Raises:
         InputError: If the file exists and must not, or its folder does not exist.
+
+    Attributes:
+        path: The file.
+        rows: How many of this recording are on the disk.
+        failed: Whether a flush went wrong: the file stays as it was before, and takes no more rows.
     """
 
     def __init__(self, path: str | Path, if_exists: IfExists = "error", raw: bool = False) -> None:
@@ -53,12 +70,15 @@ class FrameWriter:
         if self.path.exists() and if_exists == "error":
             raise InputError(f"{path} exists: choose another --out, or say --if-exists append or overwrite.")
         self.rows = 0
+        self.failed = False
         self._append = if_exists == "append" and self.path.exists()
+        self._replaces = if_exists == "overwrite" and self.path.exists()
         self._raw = raw
         self._file: h5py.File | None = None
         self._pool = ThreadPoolExecutor(2)
         self._open: list[_Episode] = []
         self._shared: _Episode | None = None
+        self._shared_facts: Mapping[str, Any] = {}
         self._expected: int | None = None
         self._waiting = 0
         self._flushed = time.monotonic()
@@ -72,16 +92,17 @@ class FrameWriter:
             rows: How many to expect, to see early whether they fit on the disk.
 
         Raises:
-            InputError: If the file cannot be written, or its rows hold something else.
+            InputError: If the file cannot be written, its rows hold something else, or the schema's names clash.
         """
         self.schema, self._expected = schema, rows
+        problem = unstorable(schema)
+        if problem:
+            raise InputError(f"{self.path} cannot hold this: {problem}")
         if self._append:
             with open_file(self.path) as old:
                 if schema_of(old) != schema:
                     raise InputError(f"{self.path} holds other cameras, sizes or labels: choose another --out.")
-        else:
-            self.path.unlink(missing_ok=True)
-        self._journaled = _journaled(self.path)
+        self._journaled = self._place()
         try:
             self._file = h5py.File(
                 self._journaled,
@@ -99,7 +120,19 @@ class FrameWriter:
         pictures = sum(int(np.prod(plane.shape)) * np.dtype(plane.dtype).itemsize for plane in planes(schema))
         self._most = min(FLUSH_ROWS, max(1, FLUSH_BYTES // max(1, pictures)))
         self._data = self._file["data"]
-        self._next = max((int(name[5:]) for name in self._data), default=-1) + 1
+        self._next = max((int(name[5:]) for name in demo_names(self._data)), default=-1) + 1
+
+    def _place(self) -> JournaledFile:
+        """Where to write: the file itself, or one beside it that will replace it."""
+        self._written = self.path.with_name(f"{self.path.name}.new") if self._replaces else self.path
+        try:
+            if not self._append:
+                unused(self.path)
+                unused(self._written)
+                self._written.unlink(missing_ok=True)
+            return JournaledFile(self._written)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written ({error.strerror}): choose another --out.") from None
 
     def begin(
         self, seed: int | None = None, attributes: Mapping[str, Any] | None = None, independent: bool = False
@@ -110,10 +143,13 @@ class FrameWriter:
         if not independent:
             facts = {**(attributes or {}), "seed": -1 if seed is None else seed}
             return self._started(_Episode(self, self._demo(facts, independent=False)))
-        if self._shared is None or self._shared.demo.rows + len(self._shared.pending) >= GROUP_ROWS:
+        facts = dict(attributes or {})
+        full = self._shared is not None and self._shared.demo.rows + len(self._shared.pending) >= GROUP_ROWS
+        if self._shared is None or full or facts != self._shared_facts:
             if self._shared is not None:
                 self._shared.end()
-            self._shared = self._started(_Episode(self, self._demo(attributes or {}, independent=True)))
+            self._shared = self._started(_Episode(self, self._demo(facts, independent=True)))
+            self._shared_facts = facts
         return _Independent(self._shared, seed)
 
     def _demo(self, attributes: Mapping[str, Any], independent: bool) -> Demo:
@@ -126,18 +162,29 @@ class FrameWriter:
         return episode
 
     def admit(self, episode: "_Episode", row: Row, seed: int) -> None:
-        """Take a row in; it reaches the disk within 1,000 rows, 64 MB of pictures, or two seconds."""
+        """Take a row in; it reaches the disk within 1,000 rows, 64 MB of pictures, or with the first after two seconds.
+
+        Raises:
+            InputError: If there is no room, or was none before.
+            ValueError: If the row is not what the schema says.
+        """
+        if self.failed:
+            raise InputError(
+                f"{self.path} takes no more rows since one could not be written: record into a new writer."
+            )
+        kept = episode.demo.kept(row)
         if self._expected is not None:
-            self._check_space(episode.demo.estimate(row), self._expected)
+            self._check_space(episode.demo.estimate(kept), self._expected)
             self._expected = None
-        episode.demo.fits(row)
-        episode.pending.append((row, seed))
+        episode.pending.append((kept, seed))
         self._waiting += 1
         if self._waiting >= self._most or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def _check_space(self, each: int, rows: int) -> None:
         needed, free = rows * each, shutil.disk_usage(self.path.parent).free
+        if self._replaces:
+            free += self.path.stat().st_size
         if needed > free:
             raise InputError(
                 f"{rows:,} rows need about {needed / 1e9:.1f} GB, and {self.path.parent} has {free / 1e9:.1f} GB left: "
@@ -156,12 +203,20 @@ class FrameWriter:
                 self._write(ready)
             except OSError as error:
                 raise self._full(error) from None
+            except BaseException:
+                self._give_up()
+                raise
             self._open = [episode for episode in self._open if not episode.ended]
             self._waiting, self._flushed = 0, time.monotonic()
 
-    def _full(self, error: OSError) -> InputError:
+    def _give_up(self) -> None:
+        """Leave the file as the last flush left it."""
+        self.failed = True
         self._open.clear()
         self._journaled.abandon()
+
+    def _full(self, error: OSError) -> InputError:
+        self._give_up()
         return InputError(
             f"{self.path} cannot grow ({os.strerror(error.errno) if error.errno else error}): make room; "
             f"it is whole and holds {self.rows:,} rows of this recording."
@@ -182,11 +237,16 @@ class FrameWriter:
         self._file.flush()
         self._journaled.commit()
         self.rows += written
+        if self._written != self.path and self.rows:
+            self._journaled.move(self.path)
+            self._written, self._replaces = self.path, False
 
     def drop(self, episode: EpisodeSink) -> None:
         """Forget an episode that is still open, with what was already written of it."""
         if not isinstance(episode, _Episode):
             raise InputError("A row of its own cannot be taken back.")
+        if self.failed:
+            return
         self.rows -= episode.demo.drop()
         self._open.remove(episode)
 
@@ -197,15 +257,21 @@ class FrameWriter:
         try:
             for episode in self._open:
                 episode.ended = True
-            self.flush()
+            if not self.failed:
+                self.flush()
         finally:
-            empty = self.rows == 0 and not self._append
             self._pool.shutdown()
-            self._file.close()
+            self._shut(self._file)
+
+    def _shut(self, file: h5py.File) -> None:
+        try:
+            file.close()
             self._journaled.commit()
-            self._journaled.close()
-            if empty:
-                self.path.unlink()
+        except (OSError, RuntimeError):  # nothing that the last flush has not brought to the disk
+            self._journaled.abandon()
+        self._journaled.close()
+        if self._written != self.path or (self.rows == 0 and not self._append):
+            self._written.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -266,7 +332,7 @@ def _uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
         if noted:
             signal.raise_signal(signal.SIGINT)
 
@@ -276,13 +342,6 @@ def _alignment(schema: Schema) -> int:
     sizes = [int(np.prod(plane.shape)) * np.dtype(plane.dtype).itemsize for plane in planes(schema)]
     waste = sum(-size % _PAGE for size in sizes)
     return _PAGE if waste <= 0.05 * sum(sizes) else 1
-
-
-def _journaled(path: Path) -> JournaledFile:
-    try:
-        return JournaledFile(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): choose another --out.") from None
 
 
 def _describe(file: h5py.File, schema: Schema, attributes: Mapping[str, Any]) -> None:

@@ -98,7 +98,7 @@ class EpisodeSink(Protocol):
     """Where the rows of one episode go."""
 
     def add(self, row: Row) -> None:
-        """Append one row."""
+        """Append one row; its arrays may be used again afterwards."""
 
     def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
         """Nothing more comes; ``final`` holds the frames seen after the last action."""
@@ -117,7 +117,8 @@ class FrameSink(Protocol):
 
         Args:
             seed: What it was reset with.
-            attributes: Numbers and texts about it, as its task or policy.
+            attributes: Numbers and texts about it, as its task or policy; the same for many independent rows, which
+                are stored far more densely then.
             independent: It is one row that has nothing to do with the next episode's (independent resets).
         """
 

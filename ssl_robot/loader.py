@@ -51,8 +51,7 @@ class Loader:
         self.way = way or self._chosen()
         self._resident: Tensor | None = None
         if self.way == "resident":
-            pieces = np.array_split(rows, math.ceil(len(rows) / _PIECE))
-            self._resident = torch.cat([self._read(piece) for piece in pieces])
+            self._resident = self._everything()
 
     def _chosen(self) -> Way:
         h, w, c = self._frames.shape
@@ -60,6 +59,14 @@ class Loader:
         if len(self._rows) * pixels * c <= RESIDENT_BYTES:
             return "resident"
         return "random" if self._frames.nbytes <= CACHED_BYTES else "blocks"
+
+    def _everything(self) -> Tensor:
+        first = self._read(self._rows[:_PIECE])
+        frames = torch.empty((len(self), *first.shape[1:]), dtype=first.dtype, device=first.device)
+        frames[: len(first)] = first
+        for start in range(len(first), len(self), _PIECE):
+            frames[start : start + _PIECE] = self._read(self._rows[start : start + _PIECE])
+        return frames
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -42,8 +42,11 @@ def test_blank_repeated_and_unknown_are_counted(tmp_path: Path) -> None:
     assert "2 different episode(s) cannot be split" in found.unsplit or "cannot be split" in found.unsplit
 
 
-def test_a_test_frame_that_looks_like_a_training_frame_is_found(tmp_path: Path) -> None:
+def test_a_test_frame_that_looks_like_a_training_frame_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every episode has one frame, a grey level away, in common with the others."""
+    monkeypatch.setattr("ssl_robot.datasets.check._COMPARED", 7)
     common = noise(0).astype(int)
     episodes = [[noise(100 + n), (common + n % 2).clip(0, 255).astype(np.uint8), noise(200 + n)] for n in range(30)]
     found = check(written(tmp_path / "a.h5", episodes))

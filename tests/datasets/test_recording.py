@@ -28,7 +28,8 @@ def recorded(
     with FrameWriter(path, **options) as writer:
         writer.open(schema, {"source": f"noise {seed}", "fps": 5})
         for number, length in enumerate(lengths):
-            episode = writer.begin(seed + number, {"task": f"task {number}"}, independent)
+            task = "reset" if independent else f"task {number}"
+            episode = writer.begin(seed + number, {"task": task}, independent)
             for step in range(length):
                 frames = {name: rng.integers(0, 256, shape, np.uint8) for name, shape in schema.cameras.items()}
                 depths = {name: rng.random(schema.cameras[name][:2], np.float32) for name in schema.depths}
@@ -142,3 +143,15 @@ def test_distances_are_kept_bit_for_bit(tmp_path: Path) -> None:
         assert not np.array_equal(rng_free[0], rng_free[1])
     with pytest.raises(InputError, match="no depth of camera 'wrist'"):
         FrameStore(tmp_path / "True.h5", "wrist").depth(np.array([0]))
+
+
+@pytest.mark.parametrize("busy", ["a.h5", "new.h5", "new.h5.partial"])
+def test_what_another_process_writes_is_left_alone(tmp_path: Path, busy: str) -> None:
+    recorded(tmp_path / "a.h5", 1)
+    recorded(tmp_path / "new.h5", 2)
+    with FrameWriter(tmp_path / busy, "append") as writer:
+        writer.open(SCHEMA, {})
+        with pytest.raises(InputError, match="by another process"):
+            import_sources([tmp_path / "a.h5"], tmp_path / "new.h5", if_exists="overwrite")
+        assert (tmp_path / busy).exists()
+    assert len(FrameStore(tmp_path / "new.h5")) == 8

@@ -1,5 +1,6 @@
 """Killed, out of space, damaged: what was written stays readable, or says in a sentence that it is not."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.imports import import_sources
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
@@ -89,6 +91,98 @@ def test_a_recording_killed_at_any_moment_keeps_every_flushed_row(
         assert len(store) >= flushed.value > rows
         rows = len(store)
         check(store)
+
+
+def killed_in_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves a whole journal that was not applied, as a process does that dies between the two."""
+    with monkeypatch.context() as patched:
+        patched.setattr("ssl_robot.datasets.journal._apply", lambda *_: os._exit(1))
+        process = multiprocessing.get_context("fork").Process(target=three_rows, args=(path, 3))
+        process.start()
+        process.join()
+    assert process.exitcode == 1
+    assert path.with_name(f"{path.name}.journal").is_file()
+
+
+def three_rows(path: Path, first: int) -> None:
+    with FrameWriter(path, "append" if first else "overwrite") as writer:
+        writer.open(SCHEMA, {})
+        episode = writer.begin()
+        for row in range(first, first + 3):
+            episode.add(row_of(row))
+        episode.end()
+
+
+@pytest.mark.parametrize("way", ["read", "append"])
+def test_the_next_who_opens_finishes_a_commit(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    three_rows(tmp_path / "a.h5", 0)
+    killed_in_a_commit(tmp_path / "a.h5", monkeypatch)
+    if way == "append":
+        three_rows(tmp_path / "a.h5", 6)
+    store = FrameStore(tmp_path / "a.h5")
+    assert len(store) == (9 if way == "append" else 6)
+    check(store)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize("other", ["overwrite", "anew", "backup", "longer"])
+def test_a_journal_is_not_applied_to_another_file(tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that took the name of the file it was made for, if only an older state of it."""
+    path = tmp_path / "a.h5"
+    three_rows(path, 0)
+    before = path.read_bytes()
+    killed_in_a_commit(path, monkeypatch)
+    if other == "backup":
+        path.write_bytes(before)
+    elif other == "longer":
+        three_rows(tmp_path / "b.h5", 0)
+        for first in range(3, 60, 3):
+            three_rows(tmp_path / "b.h5", first)
+        (tmp_path / "b.h5").replace(path)
+    else:
+        if other == "anew":
+            path.unlink()
+        three_rows(path, 0)
+    store = FrameStore(path)
+    assert len(store) == (60 if other == "longer" else 3)
+    check(store)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_flush_that_fails_in_any_way_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so to whoever goes on recording."""
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        episode = writer.begin()
+        for row in range(5):
+            episode.add(row_of(row))
+        writer.flush()
+        with monkeypatch.context() as patched:
+            patched.setattr("ssl_robot.datasets.demo.Demo.count", lambda *_: 1 / 0)
+            episode.add(row_of(5))
+            with pytest.raises(ZeroDivisionError):
+                writer.flush()
+        with pytest.raises(InputError, match="takes no more rows"):
+            episode.add(row_of(5))
+        writer.drop(episode)
+    store = FrameStore(tmp_path / "a.h5")
+    assert len(store) == 5
+    check(store)
+
+
+def test_a_full_disk_is_no_bad_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    three_rows(tmp_path / "a.h5", 0)
+
+    def full(_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ssl_robot.datasets.writer.FLUSH_ROWS", 2)
+    monkeypatch.setattr("ssl_robot.datasets.demo.Demo.count", lambda *_: full(None))
+    with pytest.raises(InputError, match="cannot grow"):
+        import_sources([tmp_path / "a.h5"], tmp_path / "b.h5", skip_bad=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
 _FILLS_UP = """

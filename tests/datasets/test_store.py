@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.layout import schema_text
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
@@ -327,3 +328,142 @@ def test_an_episode_that_had_no_time_to_begin_is_no_episode(noise: FrameStore, t
     store = FrameStore(tmp_path / "a.h5")
     assert store.contents.tolist() == noise.contents[[0, 2, 3]].tolist()
     assert sorted(set(store.episodes.tolist())) == [0, 1, 2]
+
+
+def test_what_is_replaced_stays_until_the_new_file_has_a_row(tmp_path: Path) -> None:
+    """A recording that is refused, or that fails before its first row, costs nothing."""
+    recorded = episodes([3])
+    write(tmp_path / "a.h5", recorded)
+    with FrameWriter(tmp_path / "a.h5", "overwrite") as writer:
+        writer.open(SCHEMA, {}, rows=10**13)
+        with pytest.raises(InputError, match="make room"):
+            writer.begin().add(recorded[0].rows[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    check(FrameStore(tmp_path / "a.h5"), recorded)
+
+
+def test_a_replaced_file_is_the_new_one_after_the_first_flush(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", episodes([3]))
+    recorded = episodes([2, 1], seed=1)
+    with FrameWriter(tmp_path / "a.h5", "overwrite") as writer:
+        writer.open(SCHEMA, {})
+        for episode in recorded:
+            sink = writer.begin(episode.seed)
+            for row in episode.rows:
+                sink.add(row)
+            sink.end()
+            writer.flush()
+            assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    check(FrameStore(tmp_path / "a.h5"), recorded)
+
+
+@pytest.mark.parametrize("if_exists", ["append", "overwrite"])
+def test_a_file_that_is_being_recorded_is_left_alone(tmp_path: Path, if_exists: Any) -> None:
+    recorded = episodes([2])
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        sink = writer.begin(recorded[0].seed)
+        for row in recorded[0].rows:
+            sink.add(row)
+        writer.flush()
+        with pytest.raises(InputError, match=r"being written by another|in use by another"):
+            write(tmp_path / "a.h5", episodes([1]), if_exists=if_exists)
+        with pytest.raises(InputError, match="being written by another process: read it when"):
+            FrameStore(tmp_path / "a.h5")
+    check(FrameStore(tmp_path / "a.h5"), recorded)
+
+
+def test_arrays_may_be_used_again_as_soon_as_they_are_handed_over(tmp_path: Path) -> None:
+    """As environments do that render into one buffer or change their state in place."""
+    frame, state = np.zeros((4, 4, 3), np.uint8), np.zeros(1)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(Schema({"top": frame.shape}, (STATE,)), {})
+        sink = writer.begin()
+        for number in range(3):
+            frame[:] = number
+            state[:] = number
+            sink.add(Row({"top": frame}, {"state": state}))
+        sink.end()
+    store = FrameStore(tmp_path / "a.h5")
+    assert store.take(np.arange(3))[:, 0, 0, 0].tolist() == store.values("state")[:, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"state": np.zeros(1)}, "lacks 'actions'"),
+        ({"state": np.zeros(1), "actions": np.zeros(3)}, "actions takes 2 numbers, not 3"),
+    ],
+)
+def test_a_row_of_another_kind_is_refused_and_the_rest_goes_on(
+    tmp_path: Path, labels: dict[str, Any], message: str
+) -> None:
+    schema = Schema({"top": (4, 6, 3)}, SCHEMA.labels[1:])
+    recorded = episodes([4], schema=schema)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(schema, {})
+        sink = writer.begin(recorded[0].seed)
+        for row in recorded[0].rows:
+            with pytest.raises(ValueError, match=message):
+                sink.add(Row(row.frames, labels))
+            sink.add(row)
+            writer.flush()
+    check(FrameStore(tmp_path / "a.h5"), recorded)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (Schema({}), "no camera"),
+        (Schema({"top": (0, 4, 3)}), "height, width and channels"),
+        (Schema({"top": (4, 4, 3)}, (Label.plain("top", 1),)), "'obs/top' lies where"),
+        (Schema({"top": (4, 4, 3)}, (Label.plain("top_depth", 1),), depths=("top",)), "'obs/top_depth' lies where"),
+        (Schema({"top": (4, 4, 3)}, (Label.plain("top/x", 1),)), "'obs/top/x' lies where"),
+        (Schema({"top": (4, 4, 3)}, (Label.plain("a", 1), Label.plain("a", 1))), "'obs/a' lies where"),
+        (Schema({"top": (4, 4, 3)}, (Label.plain("poses/", 1),)), "empty part"),
+    ],
+)
+def test_names_that_cannot_lie_side_by_side_are_refused(tmp_path: Path, schema: Schema, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        write(tmp_path / "a.h5", [], schema)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_may_be_paths_and_labels_empty(tmp_path: Path) -> None:
+    schema = Schema({"camera/left": (4, 6, 3)}, (Label.plain("none", 0), Label.plain("camera/state", 2)))
+    recorded = episodes([3, 2], schema=schema, final=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ssl_robot.datasets.writer.FLUSH_ROWS", 2)
+        store = write(tmp_path / "a.h5", recorded, schema)
+    check(store, recorded)
+    np.testing.assert_array_equal(store.final(store.demonstrations[0])["camera/left"], recorded[0].final["camera/left"])  # type: ignore[index]
+
+
+def test_a_description_may_be_longer_than_an_old_attribute(tmp_path: Path) -> None:
+    """HDF5 before 1.8 kept attributes within 64 kB."""
+    parts = [f"joint_{number}_of_a_robot_with_many" for number in range(12)]
+    schema = Schema({"top": (2, 2, 3)}, tuple(Label.plain(f"group/{n:03}", 12, parts) for n in range(300)))
+    assert len(schema_text(schema)) > 2**16
+    recorded = episodes([2, 1], schema=schema)
+    write(tmp_path / "a.h5", recorded[:1], schema)
+    check(write(tmp_path / "a.h5", recorded[1:], schema, if_exists="append"), recorded)
+
+
+def test_independent_rows_keep_what_was_noted_about_them(tmp_path: Path) -> None:
+    recorded = episodes([1] * 4)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        for number, episode in enumerate(recorded):
+            writer.begin(episode.seed, {"origin": f"file {number // 2}"}, independent=True).add(episode.rows[0])
+    store = FrameStore(tmp_path / "a.h5")
+    check(store, recorded)
+    assert [demo.facts["origin"] for demo in store.demonstrations] == ["file 0", "file 1"]
+
+
+def test_groups_that_others_added_are_passed_over(tmp_path: Path) -> None:
+    recorded = [episodes([2]), episodes([1], seed=1)]
+    write(tmp_path / "a.h5", recorded[0])
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data"].create_group("notes")
+        file["data"].create_group("demo_best")
+    check(write(tmp_path / "a.h5", recorded[1], if_exists="append"), [*recorded[0], *recorded[1]])
