@@ -1,6 +1,8 @@
 """Pictures as others keep them, decoded for the importers: encoded images and video files."""
 
 import re
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.errors import InputError
+from ssl_robot.frames import Row
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+LOSSY = "The pictures of {} are JPEG, which is lossy: not quite what the camera saw."
 
 
 class DamageError(Exception):
@@ -21,7 +27,7 @@ def decoded(data: bytes) -> NDArray[np.uint8] | None:
 
     Marks of orientation are ignored: cameras on robots set them by accident.
     """
-    if not data or _cut(data):
+    if not data or _cut(data) or _broken(data):
         return None
     level = cv2.utils.logging.setLogLevel(0)  # what is wrong is said by the caller, in a sentence
     try:
@@ -36,6 +42,23 @@ def decoded(data: bytes) -> NDArray[np.uint8] | None:
 def _cut(data: bytes) -> bool:
     """Whether a JPEG lacks its end, which OpenCV fills with grey: no end mark follows the last scan's begin."""
     return is_jpeg(data) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def _broken(data: bytes) -> bool:
+    """Whether a PNG lacks its end or disagrees with its checksums, of which libpng writes to standard error."""
+    if not data.startswith(_PNG):
+        return False
+    place, view = len(_PNG), memoryview(data)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 8 + length
+        told = int.from_bytes(view[end : end + 4], "big")
+        if kind[:1].isupper() and zlib.crc32(view[place + 4 : end]) != told:
+            return True
+        if kind == b"IEND":
+            return False
+        place = end + 4
+    return True
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -53,19 +76,37 @@ def frames_of(path: Path, name: str) -> Iterator[av.VideoFrame]:
     Raises:
         DamageError: If it is missing or cannot be decoded to its end.
     """
-    if not path.is_file():
-        raise DamageError(f"{name} is missing")
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = film(container, name)
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}  # else damage is painted over
-            for count, frame in enumerate(container.decode(stream)):
+        with played(path, name) as container:
+            for count, frame in enumerate(container.decode(video=0)):
                 if frame.is_corrupt:
                     raise DamageError(f"{name} has a damaged frame {count}")
                 yield frame
     except av.FFmpegError as error:
         raise DamageError(f"{name} cannot be decoded ({error.strerror})") from None
+
+
+def played(path: Path, name: str) -> av.container.InputContainer:
+    """A video ready to be decoded, in which damage is an error.
+
+    Args:
+        path: The video.
+        name: What to call it in a message.
+
+    Raises:
+        DamageError: If it is missing or has no pictures.
+    """
+    if not path.is_file():
+        raise DamageError(f"{name} is missing")
+    container = av.open(str(path), metadata_errors="replace")
+    try:
+        stream = film(container, name)
+    except DamageError:
+        container.close()
+        raise
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"err_detect": "explode"}  # else damage is painted over
+    return container
 
 
 def film(container: av.container.InputContainer, name: str) -> av.VideoStream:
@@ -92,6 +133,25 @@ def squared(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     if size is None or frame.shape[:2] == (size, size):
         return frame
     return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def reported(rows: Iterator[Row], name: str, what: str = "episodes") -> Iterator[Row]:
+    """The rows of an episode; damage met on the way becomes a sentence with its remedy.
+
+    Args:
+        rows: The rows, read as they are asked for.
+        name: What is damaged.
+        what: What to call others like it.
+
+    Raises:
+        InputError: Where the episode is damaged.
+    """
+    try:
+        yield from rows
+    except DamageError as error:
+        raise InputError(
+            f"{name} is damaged: {error}; copy it again, or leave such {what} out with --skip-bad."
+        ) from None
 
 
 def listed(folder: Path) -> list[Path]:

@@ -3,11 +3,16 @@
 import contextlib
 import itertools
 import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from tqdm import tqdm
 
 import ssl_robot.envs.explorers
@@ -18,6 +23,8 @@ from ssl_robot.envs.record import Looking, RecordFrames, RecordVectorFrames
 from ssl_robot.envs.world import Sight, World
 from ssl_robot.errors import InputError
 from ssl_robot.frames import FrameSink
+
+_DELAY = 0.1  # seconds before there is a progress bar: a refusal is a sentence and nothing else
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def collect(env_id: str, sight: Sight, sink: FrameSink, plan: Plan) -> None:
     Raises:
         InputError: If the environment cannot be made or looked at, or shows nothing.
     """
-    with tqdm(total=plan.frames, unit="frame", desc="collect") as bar:
+    with tqdm(total=plan.frames, unit="frame", desc="collect", delay=_DELAY) as bar:
         if plan.num_envs > 1:
             _collect_side_by_side(env_id, sight, sink, plan, bar)
         else:
@@ -104,8 +111,9 @@ class _StopAtSuccess(gym.Wrapper[Any, Any, Any, Any]):
 
 def _explorer(world: World, plan: Plan, seed: int) -> Explorer:
     cls: Any = catalogue.found(ssl_robot.envs.explorers, plan.explorer)
-    explorer: Explorer = cls(world, seed)
-    return noisy(explorer, world.env.action_space, plan.noise, seed) if plan.noise else explorer
+    # numbers of their own: drawn from the seed itself, the first action and its noise would say what the scene is
+    own, shake = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
+    return noisy(cls(world, own), world.env.action_space, plan.noise, shake)
 
 
 def _collect_alone(env_id: str, sight: Sight, sink: FrameSink, plan: Plan, bar: "tqdm[Any]") -> None:
@@ -158,12 +166,68 @@ def _collect_side_by_side(env_id: str, sight: Sight, sink: FrameSink, plan: Plan
     trial.close()
     trial.env.close()
     makers = [partial(_acting, env_id, sight, plan, i) for i in range(plan.num_envs)]
-    # spawned: a forked process hangs in the GL library
-    vector = gym.vector.AsyncVectorEnv(makers, context="spawn", shared_memory=False)
-    env = RecordVectorFrames(vector, sink, plan.frames, plan.independent, plan.allow_static, plan.policy)
-    with contextlib.closing(env):
-        env.reset()
-        unused = vector.action_space.sample()
-        while env.rows < plan.frames:
-            env.step(unused)
-            bar.update(env.rows - bar.n)
+    with _held_back() as heed:
+        with _deaf():  # spawned: a forked process hangs in the GL library
+            vector = gym.vector.AsyncVectorEnv(makers, context="spawn", shared_memory=False)
+        with contextlib.closing(vector):
+            heed()
+            env = RecordVectorFrames(vector, sink, plan.frames, plan.independent, plan.allow_static, plan.policy)
+            with contextlib.closing(env), _ended(vector):
+                env.reset()
+                unused = vector.action_space.sample()
+                while env.rows < plan.frames:
+                    heed()
+                    env.step(unused)
+                    bar.update(env.rows - bar.n)
+
+
+@contextlib.contextmanager
+def _ended(vector: gym.vector.AsyncVectorEnv) -> Iterator[None]:
+    """Ends the processes of a vector at an interrupt, whatever they are doing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        vector.close(terminate=True)
+        raise
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[Callable[[], None]]:
+    """Holds Ctrl-C back until the function that this gives is called, or until it is pressed again.
+
+    An interrupt in the middle of a step loses an answer of another process, for which closing would wait for ever.
+    """
+    pressed: list[int] = []
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+
+    def heed() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield heed
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started meanwhile do not hear Ctrl-C, which a terminal sends to all: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # whose start would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -109,7 +109,8 @@ def within(space: gym.spaces.Box, action: NDArray[np.floating]) -> NDArray[Any]:
 def drawn(space: gym.Space[Any]) -> NDArray[Any]:
     """An action drawn from a seeded space: evenly, or where a number has no bounds from N(0, 1)."""
     if not isinstance(space, gym.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        return np.asarray(space.sample())
+        choice: NDArray[Any] = space.sample()  # a single one is a number: environments look it up in tables
+        return choice
     middle, half = spread(space)
     even = space.np_random.uniform(-1, 1, space.shape)
     normal = space.np_random.standard_normal(space.shape)

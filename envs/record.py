@@ -53,8 +53,16 @@ class Episodes:
         period: float,
         success: bool | None,
     ) -> None:
-        """What was done about the last look, and the next one."""
-        assert self._look is not None, "Call reset() before the first step()."
+        """What was done about the last look, and the next one.
+
+        Raises:
+            ResetNeeded: If no episode has begun, or the last one is over.
+        """
+        if self._episode is None or self._look is None:
+            raise gym.error.ResetNeeded(
+                "No episode is open to record this step in: call reset() first; where an environment shall reset "
+                "itself, put gymnasium.wrappers.Autoreset around the recorder, not inside it."
+            )
         self._release()
         numbers = {**self._look.labels, "actions": np.array(action, np.float64).reshape(-1)}
         time = self._steps * period
@@ -98,8 +106,11 @@ class RecordFrames(gym.Wrapper[Any, Any, Any, Any]):
     """Records every episode of an environment, whoever acts in it.
 
     >>> from ssl_robot.datasets.writer import FrameWriter  # doctest: +SKIP
-    >>> with FrameWriter("reacher.h5") as store:  # doctest: +SKIP
-    ...     env = RecordFrames(gym.make("Reacher-v5", render_mode="rgb_array"), store)
+    >>> bare = gym.make("Reacher-v5", render_mode="rgb_array")  # doctest: +SKIP
+    >>> with FrameWriter("reacher.h5") as store, RecordFrames(bare, store) as env:  # doctest: +SKIP
+    ...     env.reset(seed=0)
+
+    The environment is closed before the store, as it is here: a row waits in it until the next step is known.
 
     Args:
         env: The environment, or a world that was made by ``ssl_robot.envs.world.make``.
@@ -112,6 +123,7 @@ class RecordFrames(gym.Wrapper[Any, Any, Any, Any]):
 
     Raises:
         StaticError: By ``step`` and ``reset``, if 30 frames in a row show one colour or are all equal.
+        ResetNeeded: By ``step``, if no episode is open.
     """
 
     def __init__(
@@ -178,7 +190,7 @@ class Looking(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
-        if self._seeds is not None:
+        if seed is None and self._seeds is not None:
             first, step = self._seeds
             seed, self._seeds = first, (first + step, step)
         observation, info = self.env.reset(seed=seed, options=options)
@@ -232,8 +244,6 @@ class RecordVectorFrames(gym.vector.VectorWrapper):
         store.open(schema, origin, rows)
         self._episodes = [Episodes(store, independent, allow_static, attributes) for _ in range(env.num_envs)]
         self._rows = rows
-        self._over = np.zeros(env.num_envs, bool)
-        self._mode = env.metadata.get("autoreset_mode", gym.vector.AutoresetMode.NEXT_STEP)
 
     @property
     def rows(self) -> int:
@@ -254,28 +264,24 @@ class RecordVectorFrames(gym.vector.VectorWrapper):
         for i in range(self.num_envs):
             if self._rows is not None and self.rows >= self._rows:
                 break
-            if self._over[i] and self._mode is gym.vector.AutoresetMode.NEXT_STEP:
-                self._begin(i, infos)  # the action was not taken: this step was the reset
-                continue
-            ended = bool(terminations[i] or truncations[i])
-            same = ended and self._mode is gym.vector.AutoresetMode.SAME_STEP
+            same = _says(infos, "final_info", i)
             last = infos["final_info"] if same else infos
-            self._episodes[i].step(
-                last["acted"][i],
-                last["look"][i],
-                float(rewards[i]),
-                bool(terminations[i]),
-                bool(truncations[i]),
-                self._period,
-                None if last["achieved"][i] < 0 else bool(last["achieved"][i]),
-            )
-            self._over[i] = ended
-            if same:
+            acted = _says(last, "acted", i)  # or else this step was the reset
+            if acted:
+                self._episodes[i].step(
+                    last["acted"][i],
+                    last["look"][i],
+                    float(rewards[i]),
+                    bool(terminations[i]),
+                    bool(truncations[i]),
+                    self._period,
+                    None if last["achieved"][i] < 0 else bool(last["achieved"][i]),
+                )
+            if same or not acted:
                 self._begin(i, infos)
         return observations, rewards, terminations, truncations, infos
 
     def _begin(self, i: int, infos: dict[str, Any]) -> None:
-        self._over[i] = False
         seed = int(infos["seed"][i])
         self._episodes[i].begin(infos["look"][i], None if seed < 0 else seed)
 
@@ -284,6 +290,11 @@ class RecordVectorFrames(gym.vector.VectorWrapper):
         for episodes in self._episodes:
             episodes.cut()
         self.env.close(**kwargs)
+
+
+def _says(infos: dict[str, Any], name: str, i: int) -> bool:
+    """Whether environment ``i`` of a vector has said something of that name."""
+    return name in infos and bool(infos[f"_{name}"][i])
 
 
 def _described(env: gym.vector.VectorEnv[Any, Any, Any]) -> tuple[Schema, dict[str, Any], float]:

@@ -38,6 +38,9 @@ class Sight:
     def __post_init__(self) -> None:
         if self.size < 8:
             raise InputError(f"A frame of {self.size} pixels shows nothing: give --size 8 or more.")
+        for name in self.cameras:
+            if self.cameras.count(name) > 1:
+                raise InputError(f"Camera '{name}' is asked for more than once: name it once.")
 
 
 class World:
@@ -93,7 +96,11 @@ class World:
 
     def look(self, observation: Any, info: dict[str, Any]) -> Row:
         """What is seen now, and what it means; a row without an action."""
-        return Row({"render": fitted(self.env.render(), self.sight.size)}, values_of(observation, self.labels()))
+        try:
+            picture = self.env.render()
+        except gym.error.DependencyNotInstalled as error:
+            raise InputError(f"{name_of(self.env)} cannot be drawn ({error}): install what it asks for.") from None
+        return Row({"render": fitted(picture, self.sight.size)}, values_of(observation, self.labels()))
 
     def success(self, info: dict[str, Any]) -> bool | None:
         """Whether a step's info says that the task is done; ``None`` where it does not say."""

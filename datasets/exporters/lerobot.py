@@ -82,7 +82,7 @@ class Lerobot:
         self._totals = {key: Total() for key in (*self._cameras, *(column.key for column in self._columns))}
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
-        self._frames = self._offbeat = 0
+        self._frames = self._offbeat = self._finals = self._seeds = 0
         self._rounded: dict[str, float] = {}
         self.warnings: Sequence[str] = ()
 
@@ -119,6 +119,8 @@ class Lerobot:
             total.add(stats[key])
         self._episodes.append(self._record(episode.frames, task, (chunk, file), spans, stats))
         self._frames += episode.frames
+        self._finals += bool(episode.final())
+        self._seeds += episode.seed is not None
 
     def _numbers(self, row: Row, index: int, task: int) -> dict[str, Any]:
         """The numbers of a row as the tables take them."""
@@ -228,6 +230,9 @@ class Lerobot:
         for key, error in self._rounded.items():
             if error:
                 yield f"{key} is rounded to LeRobot's 32 bits, by {error:.1g} at most."
+        for what, count in (("The frame after the last action", self._finals), ("The seed", self._seeds)):
+            if count:
+                yield f"{what} of {count:,} episode(s) is left out: LeRobot has no place for it."
         if self._offbeat:
             yield f"{self._offbeat} rows were recorded at other times than row / fps, which is how LeRobot counts them."
 

@@ -12,7 +12,7 @@ from ssl_robot.datasets.importers._names import chosen, side_by_side
 from ssl_robot.datasets.importers._ros import Topic
 from ssl_robot.datasets.importers._track import Times, Track, common_times, numbers_in, picture_in, read_message, said
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, squared
+from ssl_robot.datasets.pictures import LOSSY, DamageError, reported, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -118,7 +118,7 @@ class Tape:
     def _lossy(self) -> Iterator[str]:
         lossy = [name for name, track in self._cameras.items() if track.lossy]
         if lossy:
-            yield f"The pictures of {', '.join(lossy)} are JPEG, which is lossy: not quite what the camera saw."
+            yield LOSSY.format(", ".join(lossy))
 
     def _left(self, tracks: Mapping[str, Track]) -> Iterator[str]:
         """A warning that names the topics which say something that is not taken over."""
@@ -136,12 +136,7 @@ class Tape:
         return f"it has {_list(found)}; give one with sensor_msgs/Image or CompressedImage"
 
     def _rows(self) -> Iterator[Row]:
-        try:
-            yield from self._read()
-        except DamageError as error:
-            raise InputError(
-                f"{self._source} is damaged: {error}; copy it again, or leave such recordings out with --skip-bad."
-            ) from None
+        return reported(self._read(), str(self._source), "recordings")
 
     def _read(self) -> Iterator[Row]:
         values = self._numbers()
@@ -203,6 +198,12 @@ class Tape:
             label: columns[track.topic.name][np.searchsorted(wanted[track.topic.name], latest[track.topic.name])]
             for label, track in self._labels.items()
         }
+
+
+def begins(source: Path, magic: bytes) -> bool:
+    """Whether a file's first bytes are these."""
+    with source.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _short(topic: str) -> str:

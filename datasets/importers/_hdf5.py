@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.layout import is_ours
-from ssl_robot.datasets.pictures import DamageError, decoded, line, squared
+from ssl_robot.datasets.pictures import DamageError, decoded, is_jpeg, line, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Schema
 
@@ -40,11 +40,13 @@ class Field:
         path: Where it lies within its group.
         kind: A picture, an encoded picture, distances in metres, or other numbers.
         shape: Of one row's entry in the file; of an encoded picture when it is decoded.
+        lossy: It is a JPEG.
     """
 
     path: str
     kind: Kind
     shape: tuple[int, ...]
+    lossy: bool = False
 
     @property
     def picture(self) -> tuple[int, int, int]:
@@ -66,7 +68,11 @@ def is_foreign(path: Path) -> bool:
 
 
 def has(path: Path, *names: str) -> bool:
-    """Whether a foreign file has something under each of these names; never raises."""
+    """Whether a foreign file has something under each of these names; one that cannot be opened counts, to be told."""
+    try:
+        h5py.File(path, "r").close()
+    except _DAMAGE:
+        return True
     try:
         with h5py.File(path, "r") as file:
             return all(name in file for name in names)
@@ -82,6 +88,8 @@ def opened(source: Path) -> Iterator[h5py.File]:
         InputError: If it is not HDF5, or damaged where it is read.
     """
     try:
+        if source.is_dir() or not h5py.is_hdf5(source):
+            raise InputError(f"{source} is no HDF5 file, or lost its beginning: give another, or copy it again.")
         with h5py.File(source, "r") as file:
             yield file
     except InputError:
@@ -146,7 +154,7 @@ def _field(path: str, dataset: h5py.Dataset) -> Field | None:
         data = bytes(dataset[0])
         picture = decoded(data) if data.startswith(_MAGIC) else None
         if picture is not None:
-            return Field(path, "encoded", picture.shape)
+            return Field(path, "encoded", picture.shape, is_jpeg(data))
     if dataset.dtype == np.uint8 and _height_width(shape) != (0, 0):
         return Field(path, "picture", shape)
     if kind in _TYPES["depth"] and len(shape) == 3 and shape[-1] == 1 and _height_width(shape) != (0, 0):
@@ -254,6 +262,11 @@ def split(found: Mapping[str, Field]) -> tuple[dict[str, Field], dict[str, Field
     cameras = {name: field for name, field in found.items() if field.kind in ("picture", "encoded")}
     labels = {name: field for name, field in found.items() if field.kind == "numbers"}
     return cameras, labels, {name: field for name, field in found.items() if field.kind == "depth"}
+
+
+def lossy(cameras: Mapping[str, Field]) -> str:
+    """The names of the cameras whose pictures are not quite what they saw."""
+    return ", ".join(name for name, field in cameras.items() if field.lossy)
 
 
 def facts(group: h5py.Group) -> dict[str, Any]:

@@ -15,8 +15,10 @@ def chosen(names: Mapping[str, str], wanted: Sequence[str], source: Path) -> lis
         source: What to name in a message.
 
     Raises:
-        InputError: If a camera that is asked for is not among them.
+        InputError: If there are none, or one that is asked for is not among them.
     """
+    if not names:
+        raise InputError(f"{source} has no camera, only numbers: give a dataset with pictures or video.")
     ours = {**{theirs: name for name, theirs in names.items()}, **{name: name for name in names}}
     for name in wanted:
         if name not in ours:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen, side_by_side
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, in_order, listed, squared
+from ssl_robot.datasets.pictures import LOSSY, DamageError, decoded, in_order, listed, reported, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -70,7 +70,7 @@ class Images:
         self.attributes = {"source": source.resolve().name, "source_format": "folder of pictures"}
         if any(path.suffix.lower() in _LOSSY for folder in self._folders for path in folder.pictures):
             self.attributes["lossy"] = "JPEG"
-            self.warnings.append(f"The pictures of {source} are JPEG, which is lossy: not quite what the camera saw.")
+            self.warnings.append(LOSSY.format(source))
 
     @staticmethod
     def knows(source: Path) -> bool:
@@ -116,18 +116,16 @@ class Images:
         return kept
 
     def _rows(self, folder: _Folder) -> Iterator[Row]:
-        try:
-            values = self._values(folder)
-            for row, path in enumerate(folder.pictures):
-                yield Row(
-                    frames={_CAMERA: self._picture(path)},
-                    labels={name: values[name][row : row + 1] for name in self._labels},
-                    truncated=row + 1 == len(folder.pictures),
-                )
-        except DamageError as error:
-            raise InputError(
-                f"{folder.path} is damaged: {error}; copy it again, or leave such folders out with --skip-bad."
-            ) from None
+        return reported(self._read(folder), str(folder.path), "folders")
+
+    def _read(self, folder: _Folder) -> Iterator[Row]:
+        values = self._values(folder)
+        for row, path in enumerate(folder.pictures):
+            yield Row(
+                frames={_CAMERA: self._picture(path)},
+                labels={name: values[name][row : row + 1] for name in self._labels},
+                truncated=row + 1 == len(folder.pictures),
+            )
 
     def _picture(self, path: Path) -> NDArray[np.uint8]:
         picture = _read(path)

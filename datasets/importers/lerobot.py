@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.importers._foreign import chosen, reported
 from ssl_robot.datasets.importers._lerobot_v2 import V2
 from ssl_robot.datasets.importers._lerobot_v3 import V3
+from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, line, squared
+from ssl_robot.datasets.pictures import DamageError, decoded, line, reported, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -82,8 +82,9 @@ class Lerobot:
         features: dict[str, dict[str, Any]] = self._info["features"]
         self._labels = {key: _label(key, item, features) for key, item in features.items() if _is_label(key, item)}
         seen = _cameras(features, self._labels, size)
-        names = chosen({camera.name: camera.key for camera in seen}, cameras, source)
-        self._cameras = [camera for camera in seen if camera.name in names]
+        named = {camera.name: camera for camera in seen}
+        names = chosen({name: camera.key for name, camera in named.items()}, cameras, source)
+        self._cameras = [named[name] for name in names]
         self._layout: _Layout = (V3 if self._info["codebase_version"].startswith("v3") else V2)(source, self._info)
         if not sum(self._layout.lengths.values()):
             raise InputError(f"{source} has no frames: give a dataset with at least one recorded episode.")
@@ -137,7 +138,7 @@ class Lerobot:
         return {name: value for name, value in found.items() if value != ""}
 
     def _rows(self, number: int) -> Iterator[Row]:
-        return reported(self._read(number), f"Episode {number}", self._source)
+        return reported(self._read(number), f"Episode {number} of {self._source}")
 
     def _read(self, number: int) -> Iterator[Row]:
         pictures = [camera.key for camera in self._cameras if camera.kind == "image"]
@@ -193,7 +194,7 @@ def _described(source: Path) -> dict[str, Any]:
         version, features = str(info["codebase_version"]), info["features"]
         sound = info["fps"] > 0 and features.keys() and int(info.setdefault("chunks_size", 1000)) > 0
         sound = sound and all(isinstance(item["dtype"], str) and len(item["shape"]) > 0 for item in features.values())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{source} has no meta/info.json: give the root folder of a LeRobot dataset.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}: {line(error)}): copy it again.") from None

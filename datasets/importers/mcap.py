@@ -12,7 +12,7 @@ import mcap.stream_reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.msg import normalize_msgtype
 
-from ssl_robot.datasets.importers._bag import Tape
+from ssl_robot.datasets.importers._bag import Tape, begins
 from ssl_robot.datasets.importers._ros import Topic, ros_topic, stamp_of
 from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.pictures import line
@@ -38,6 +38,8 @@ class Mcap:
     """
 
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None:
+        if not self.knows(source):
+            raise InputError(f"{source} is no MCAP file: give one, or another --format.")
         self._tape = Tape(_File(source), source, size, cameras)
         self.schema, self.warnings = self._tape.schema, self._tape.warnings
         self.attributes = {**self._tape.attributes, "source_format": "MCAP"}
@@ -46,18 +48,13 @@ class Mcap:
     def knows(source: Path) -> bool:
         """Whether it is an MCAP file by its name or its first bytes."""
         try:
-            return source.is_file() and (source.suffix.lower() == ".mcap" or _begins(source))
+            return source.is_file() and (source.suffix.lower() == ".mcap" or begins(source, _MAGIC))
         except OSError:
             return False
 
     def episodes(self) -> list[Episode]:
         """The file, as the only episode."""
         return self._tape.episodes()
-
-
-def _begins(source: Path) -> bool:
-    with source.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
 
 
 class _File:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers import _hdf5
-from ssl_robot.datasets.importers._foreign import chosen, reported
 from ssl_robot.datasets.importers._hdf5 import Field
+from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError
+from ssl_robot.datasets.pictures import DamageError, reported
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
 
@@ -56,7 +56,8 @@ class Minari:
         seen, self._labels, other = _hdf5.split(found)
         self._cameras = {name: seen[name] for name in chosen({name: name for name in seen}, cameras, source)}
         self.schema = _hdf5.schema(self._cameras, self._labels, size)
-        self.attributes: Mapping[str, Any] = _provenance(described, self._file)
+        jpeg = {"lossy": "JPEG"} if _hdf5.lossy(self._cameras) else {}
+        self.attributes: Mapping[str, Any] = {**_provenance(described, self._file), **jpeg}
         left += [f"{name} is left out: pictures of real numbers are not read." for name in other]
         self.warnings: Sequence[str] = [*_lossy(self._cameras), *left]
 
@@ -88,7 +89,7 @@ class Minari:
         return seed if isinstance(seed, int) and 0 <= seed < 2**63 else None
 
     def _rows(self, name: str, rows: int) -> Iterator[Row]:
-        return reported(self._read(name, rows), name, self._source)
+        return reported(self._read(name, rows), f"{name} of {self._source}")
 
     def _read(self, name: str, rows: int) -> Iterator[Row]:
         self._last(name, rows)  # damage to the final frames shows while the episode can still be left out
@@ -172,8 +173,7 @@ def _check(group: h5py.Group, rows: int, fields: Sequence[Field]) -> None:
 
 
 def _lossy(cameras: Mapping[str, Field]) -> Iterator[str]:
-    names = ", ".join(name for name, field in cameras.items() if field.kind == "encoded")
-    if names:
+    if names := _hdf5.lossy(cameras):
         yield (
             f"{names}: Minari kept these pictures as JPEG, its default, which loses detail; their pixels are not what "
             "the simulator drew. Record with jpeg_encoding=False to keep them."

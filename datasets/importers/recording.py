@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.layout import is_ours
 from ssl_robot.datasets.pictures import squared
@@ -34,8 +35,8 @@ class Recording:
 
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None:
         first = FrameStore(source)
-        names = [name for name in first.schema.cameras if not cameras or name in cameras]
-        self._stores = {name: FrameStore(source, name) for name in (*names, *cameras)}
+        names = chosen({name: name for name in first.schema.cameras}, cameras, source)
+        self._stores = {name: FrameStore(source, name) for name in names}
         self._first, self._size = first, size
         self.schema = _resized(first.schema, names, size)
         if size is not None and self.schema.depths:

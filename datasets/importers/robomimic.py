@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers import _hdf5
-from ssl_robot.datasets.importers._foreign import chosen, reported
 from ssl_robot.datasets.importers._hdf5 import Field
+from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError
+from ssl_robot.datasets.pictures import LOSSY, DamageError, reported
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
 
@@ -54,12 +54,18 @@ class Robomimic:
                 first, {name: f"{name}/" for name in first if name not in _NOT_LABELS} | {"obs": ""}
             )
             self._outcomes, _ = _hdf5.fields(first, dict.fromkeys(_OUTCOMES, ""))
-            self.attributes: Mapping[str, Any] = _provenance(file["data"], source)
+            provenance = _provenance(file["data"], source)
         seen, self._labels, far = _hdf5.split(found)
         self._cameras = {name: seen[name] for name in chosen({name: name for name in seen}, cameras, source)}
         self._depths = _measured(self._cameras, far) if size is None else {}
         self.schema = replace(_hdf5.schema(self._cameras, self._labels, size), depths=tuple(self._depths))
-        self.warnings: Sequence[str] = [*left, *_unused(seen, far, self._depths, size)]
+        lossy = _hdf5.lossy(self._cameras)
+        self.attributes: Mapping[str, Any] = {**provenance, **({"lossy": "JPEG"} if lossy else {})}
+        self.warnings: Sequence[str] = [
+            *([LOSSY.format(lossy)] if lossy else []),
+            *left,
+            *_unused(seen, far, self._depths, size),
+        ]
 
     @staticmethod
     def knows(source: Path) -> bool:
@@ -90,7 +96,7 @@ class Robomimic:
         return {key: value for key, value in facts.items() if value}
 
     def _rows(self, name: str, rows: int) -> Iterator[Row]:
-        return reported(self._read(name, rows), name, self._source)
+        return reported(self._read(name, rows), f"{name} of {self._source}")
 
     def _read(self, name: str, rows: int) -> Iterator[Row]:
         self._next(name, rows)  # damage to the final frames shows while the episode can still be left out

@@ -8,7 +8,7 @@ from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_robot.datasets.importers._bag import Tape
+from ssl_robot.datasets.importers._bag import Tape, begins
 from ssl_robot.datasets.importers._ros import Topic, ros_topic
 from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.pictures import line
@@ -34,6 +34,10 @@ class Rosbag:
     """
 
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None:
+        if not self.knows(source):
+            raise InputError(
+                f"{source} is no bag: give the .bag file of ROS 1, or the folder of ROS 2 with its metadata.yaml."
+            )
         bag = _Bag(source)
         self._tape = Tape(bag, source, size, cameras)
         self.schema, self.warnings = self._tape.schema, self._tape.warnings
@@ -45,18 +49,13 @@ class Rosbag:
         try:
             if source.is_dir():
                 return (source / "metadata.yaml").is_file()
-            return source.suffix.lower() in _FILES or _begins(source)
+            return source.suffix.lower() in _FILES or begins(source, _MAGIC)
         except OSError:
             return False
 
     def episodes(self) -> list[Episode]:
         """The bag, as the only episode."""
         return self._tape.episodes()
-
-
-def _begins(source: Path) -> bool:
-    with source.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
 
 
 class _Bag:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen, side_by_side
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, line, squared
+from ssl_robot.datasets.pictures import LOSSY, DamageError, decoded, line, reported, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -49,8 +49,6 @@ class Tub:
             raise InputError(f"{source} has no records that are not deleted: give a tub with at least one.")
         names = _cameras(inputs)
         self._keys = {name: names[name] for name in chosen(names, cameras, source)}
-        if not self._keys:
-            raise InputError(f"{source} has no camera, only numbers: give a tub with pictures.")
         self._labels = self._described(inputs)
         steered = set(_ACTIONS) <= {label.name for label in self._labels}
         actions = [Label.plain("actions", 2, ("angle", "throttle"))] if steered else []
@@ -104,7 +102,7 @@ class Tub:
         raise InputError(f"{self._source} has no picture of {key} that can be read: copy it again.")
 
     def _warned(self, inputs: Mapping[str, str], deleted: Sequence[int]) -> Iterator[str]:
-        yield f"The pictures of {self._source} are JPEG, which is lossy: not quite what the camera saw."
+        yield LOSSY.format(self._source)
         if deleted:
             yield f"{len(set(deleted))} record(s) that the manifest of {self._source} marks as deleted are left out."
         kept = {*self._keys.values(), *(label.name for label in self._labels)}
@@ -113,16 +111,13 @@ class Tub:
             yield f"Inputs of {self._source} that are no numbers are left out: {', '.join(left)}."
 
     def _rows(self, session: str) -> Iterator[Row]:
-        try:
-            if session in self._damage:
-                raise DamageError(self._damage[session])
-            yield from self._read(self._records[session])
-        except DamageError as error:
-            raise InputError(
-                f"{self._source} is damaged: {error}; copy it again, or leave such sessions out with --skip-bad."
-            ) from None
+        name = f"Session {session} of {self._source}" if session else str(self._source)
+        return reported(self._read(session), name, "sessions")
 
-    def _read(self, records: Sequence[_Record]) -> Iterator[Row]:
+    def _read(self, session: str) -> Iterator[Row]:
+        if session in self._damage:
+            raise DamageError(self._damage[session])
+        records = self._records[session]
         first = _numbers(records[0], "_timestamp_ms", 1)[0]
         for record in records:
             labels = {label.name: _numbers(record, label.name, len(label.components)) for label in self._labels}
@@ -170,6 +165,8 @@ def _manifest(source: Path) -> tuple[dict[str, str], dict[str, Any]]:
         found = {str(name): str(kind) for name, kind in zip(inputs, types, strict=True)}
         paths = [Path(str(name)).name for name in catalogs["paths"]]
         deleted = [int(index) for index in catalogs.get("deleted_indexes", ())]
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{source} has no manifest.json: give the folder of a tub.") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}: {line(error)}): copy it again.") from None
     return found, {"paths": paths, "deleted_indexes": deleted}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, film, frames_of, in_order, listed, pixels, squared
+from ssl_robot.datasets.pictures import DamageError, film, frames_of, in_order, listed, pixels, reported, squared
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
 
@@ -75,14 +75,14 @@ class Video:
         self.schema = Schema({_CAMERA: sound[0].shape if size is None else (size, size, 3)})
         common = dict(set.intersection(*(set(_facts(clip).items()) for clip in sound)))
         self.attributes = {"source": source.resolve().name, "source_format": "video", **common}
-        self.warnings = [*_turned(sound[0].path), *_rates(sound)]
+        self.warnings = [*_turned(sound[0].path), *_rates(sound), *_others(source)]
 
     @staticmethod
     def knows(source: Path) -> bool:
-        """Whether it is a video by its name, or a folder with nothing else in sight."""
+        """Whether it is a video by its name, or a folder with one in it."""
         try:
             files = in_order(source.iterdir()) if source.is_dir() else [source]
-            return bool(files) and all(path.suffix.lower() in _SUFFIXES and path.is_file() for path in files)
+            return any(_is_video(path) for path in files)
         except OSError:
             return False
 
@@ -94,16 +94,11 @@ class Video:
         ]
 
     def _rows(self, clip: _Clip) -> Iterator[Row]:
-        try:
-            if clip.damage:
-                raise DamageError(clip.damage)
-            yield from self._read(clip)
-        except DamageError as error:
-            raise InputError(
-                f"{clip.path} is damaged: {error}; copy it again, or leave such videos out with --skip-bad."
-            ) from None
+        return reported(self._read(clip), str(clip.path), "videos")
 
     def _read(self, clip: _Clip) -> Iterator[Row]:
+        if clip.damage:
+            raise DamageError(clip.damage)
         row: Row | None = None
         beat = held = 1 / clip.fps if clip.fps else 0.0
         for frame, time in _timed(frames_of(clip.path, "it"), beat):
@@ -130,8 +125,20 @@ class Video:
 
 def _videos(source: Path) -> list[Path]:
     if source.is_dir():
-        return [path for path in in_order(listed(source)) if path.suffix.lower() in _SUFFIXES and path.is_file()]
+        return list(filter(_is_video, in_order(listed(source))))
     return [source]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def _others(source: Path) -> Iterator[str]:
+    """A warning that names what else is in a folder."""
+    others = [path.name for path in in_order(listed(source)) if not _is_video(path)] if source.is_dir() else []
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        yield f"{', '.join(others[:3])}{more} in {source}: no video, left out."
 
 
 def _clip(path: Path) -> _Clip:

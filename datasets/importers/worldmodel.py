@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers import _hdf5
-from ssl_robot.datasets.importers._foreign import chosen, reported
+from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError
+from ssl_robot.datasets.pictures import LOSSY, DamageError, reported
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
 
@@ -44,6 +44,8 @@ class Worldmodel:
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None:
         self._source, self._size = source, size
         with _hdf5.opened(source) as file:
+            if not {_LENGTHS, _OFFSETS} <= set(file):
+                raise InputError(f"{source} has no {_LENGTHS} or no {_OFFSETS}: give a file of stable-worldmodel.")
             self._led_to = _STEP in file
             self._spans = _spans(file, source, self._led_to)
             found, left = _hdf5.fields(file, {name: f"{name}/" for name in file if name not in _NOT_LABELS})
@@ -54,11 +56,14 @@ class Worldmodel:
         names = sorted(seen, key=lambda name: name.startswith("goal"))
         self._cameras = {name: seen[name] for name in chosen({name: name for name in names}, cameras, source)}
         self.schema = _hdf5.schema(self._cameras, self._labels, size)
+        lossy = _hdf5.lossy(self._cameras)
         self.attributes: Mapping[str, Any] = {
             "source": source.resolve().name,
             "source_format": "stable-worldmodel",
+            **({"lossy": "JPEG"} if lossy else {}),
         }
         left += [f"{name} is left out: pictures of real numbers are not read." for name in other]
+        left += [LOSSY.format(lossy)] if lossy else []
         self.warnings: Sequence[str] = left
 
     @staticmethod
@@ -79,7 +84,7 @@ class Worldmodel:
         ]
 
     def _rows(self, number: int, first: int, rows: int) -> Iterator[Row]:
-        return reported(self._read(first, rows), f"Episode {number}", self._source)
+        return reported(self._read(first, rows), f"Episode {number} of {self._source}")
 
     def _read(self, first: int, rows: int) -> Iterator[Row]:
         self._last(first, rows)  # damage to the final frames shows while the episode can still be left out

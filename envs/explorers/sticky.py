@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.envs.exploration import drawn, seeded
@@ -21,7 +20,6 @@ class Sticky:
 
     def __init__(self, world: World, seed: int) -> None:
         self._space = seeded(world.env.action_space, seed)
-        self._random = np.random.default_rng(seed)
         self._last: NDArray[Any] | None = None
 
     def reset(self) -> None:
@@ -30,6 +28,6 @@ class Sticky:
 
     def act(self, observation: Any, info: dict[str, Any]) -> NDArray[Any]:
         """The last action again, or a new one."""
-        if self._last is None or self._random.random() >= _AGAIN:
+        if self._last is None or self._space.np_random.random() >= _AGAIN:
             self._last = drawn(self._space)
         return self._last.copy()

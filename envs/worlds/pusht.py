@@ -1,6 +1,7 @@
 """PushT: push a T-shaped block with a round finger, seen from above. Drawn without GL."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -33,6 +34,7 @@ class Pusht(World):
         if set(sight.cameras) - {"top"} or sight.depth:
             raise InputError("PushT has one camera, 'top', and no depth: ask for nothing else.")
         self._world: Any = env.unwrapped
+        self._altered = any(isinstance(layer, gym.ObservationWrapper) for layer in _layers(env))
 
     @staticmethod
     def claims(env_id: str) -> bool:
@@ -61,11 +63,19 @@ class Pusht(World):
         """The frame, the block's pose with its angle wrapped to [-pi, pi), and the finger's place."""
         x, y, angle = info["block_pose"]
         labels = {"poses/block": np.array([x, y, wrapped(angle)]), "agent_pos": np.array(info["pos_agent"], np.float64)}
+        size = self.sight.size
         frame = np.asarray(observation)
-        if frame.shape != (self.sight.size, self.sight.size, 3):
-            size = self.sight.size
+        if self._altered or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
             frame = self._world._get_img(self._world._draw(), width=size, height=size)
         return Row({"top": np.array(frame, np.uint8, order="C")}, labels)
+
+
+def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """An environment and what it wraps, from the outside."""
+    yield env
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        yield env
 
 
 def wrapped(angle: float) -> float:

@@ -60,10 +60,12 @@ class Collect:
         sight = Sight(self.size, self.camera, self.depth, self.render)
         if self.if_exists == "append" and self.out.is_file() and self.seed in FrameStore(self.out).seeds:
             raise InputError(f"{self.out} holds seed {self.seed} already: the same scenes again; give a higher --seed.")
-        with FrameWriter(self.out, self.if_exists, self.raw) as sink:
-            try:
+        sink = FrameWriter(self.out, self.if_exists, self.raw)
+        try:
+            with sink:
                 collect(self.env_id, sight, sink, plan)
-            except KeyboardInterrupt:
-                print(f"ssl-robot: interrupted; {self.out} holds the frames so far.", file=sys.stderr)
-                return 130
+        except KeyboardInterrupt:
+            kept = f"{self.out} holds the frames so far" if sink.rows else "no frame was recorded"
+            print(f"ssl-robot: interrupted; {kept}.", file=sys.stderr)
+            return 130
         return 0

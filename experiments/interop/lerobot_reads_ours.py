@@ -17,7 +17,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 
 def rows(path: Path) -> Iterator[tuple[Any, int]]:
@@ -30,6 +29,8 @@ def rows(path: Path) -> Iterator[tuple[Any, int]]:
 
 def main(export: Path, recording: Path) -> None:
     """Compare every frame and every action; print the largest differences."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
     dataset = LeRobotDataset("ours/export", root=export, video_backend="pyav")  # torchcodec wants an FFmpeg
     cameras = [key.removeprefix("observation.images.") for key in dataset.meta.camera_keys]
     pixels, numbers, count = dict.fromkeys(cameras, 0), 0.0, 0

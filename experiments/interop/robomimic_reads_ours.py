@@ -13,13 +13,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-from robomimic.utils import obs_utils
-from robomimic.utils.dataset import SequenceDataset
-from torch.utils.data import DataLoader
 
 
 def main(recording: Path) -> None:
     """Load every sequence of two rows, compare first rows with the file, and draw a batch through workers."""
+    from robomimic.utils import obs_utils
+    from robomimic.utils.dataset import SequenceDataset
+    from torch.utils.data import DataLoader
+
     with h5py.File(recording, "r", swmr=True, libver="latest") as file:  # as robomimic opens it
         data = file["data"]
         names = sorted(data, key=lambda name: int(name[5:]))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers.images import Images
 from ssl_robot.datasets.imports import import_sources
+from ssl_robot.datasets.pictures import decoded
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
@@ -242,3 +243,15 @@ def test_any_damage_of_a_png_is_found(lab: Any, tmp_path_factory: pytest.TempPat
         assert "\n" not in found
     else:
         assert [lab.read_picture(row.frames["images"]) for row in found] == [(1, 2)]
+
+
+def test_damaged_pngs_are_noticed_without_noise(lab: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = lab.picture(1, 2)
+    whole = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    np.testing.assert_array_equal(decoded(whole), picture)
+    for place in range(30, len(whole) - 12, 7):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0x10
+        assert decoded(bytes(flipped)) is None
+        assert decoded(whole[:place]) is None
+    assert capfd.readouterr().err == ""

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -230,3 +231,23 @@ def test_files_without_rows_or_pictures_are_refused(lift: Path) -> None:
         for demo in LENGTHS:
             file[f"data/demo_{demo}"].attrs["num_samples"] = 0
     assert "has no demonstration with rows" in refused_by_name(lift)
+
+
+def test_a_cut_file_is_told_as_such(lift: Path) -> None:
+    lift.write_bytes(lift.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"cannot be read as HDF5 \(.*truncated.*copy it again"):
+        imported(lift)
+
+
+def test_jpegs_are_warned_of(lift: Path, lab: Any) -> None:
+    with h5py.File(lift, "r+") as file:
+        for number, rows in LENGTHS.items():
+            group = file[f"data/demo_{number}"]
+            del group["obs/agentview_image"]
+            packed = [cv2.imencode(".jpg", picture(lab, number, row))[1] for row in range(rows)]
+            dataset = group.create_dataset("obs/agentview_image", (rows,), h5py.vlen_dtype(np.uint8))
+            for row, data in enumerate(packed):
+                dataset[row] = data.reshape(-1)
+    done = Robomimic(lift, None, ())
+    assert done.attributes["lossy"] == "JPEG"
+    assert "The pictures of agentview_image are JPEG, which is lossy: not quite what the camera saw." in done.warnings

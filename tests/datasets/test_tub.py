@@ -177,7 +177,8 @@ def test_a_damaged_session_is_told_and_can_be_left_out(lab: Any, tmp_path: Path,
     source = write(lab, tmp_path / "tub", (5, 5, 6))
     damage(source)
     message = refused(source)
-    assert message.startswith(f"{source} is damaged: ")
+    assert message.startswith("Session ")
+    assert f" of {source} is damaged: " in message
     assert sentence in message
     assert "--skip-bad" in message
     store = imported(source, skip_bad=True)
@@ -251,3 +252,10 @@ def test_any_damage_of_the_texts_is_a_sentence_or_a_tub(
         assert "\n" not in found
     else:
         assert all(row.labels.keys() == found[0].labels.keys() for row in found)
+
+
+def test_a_file_is_no_tub(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_text("film")
+    for source in (tmp_path, tmp_path / "film.mp4"):
+        with pytest.raises(InputError, match=r"has no manifest\.json: give the folder of a tub\.$"):
+            Tub(source, None, ())

@@ -95,8 +95,8 @@ def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Pa
     with h5py.File(store.path) as file:
         assert [file[f"data/demo_{i}"].attrs["file"] for i in range(3)] == [b"run1.mp4", b"run2.mp4", b"run10.mp4"]
     (folder / "notes.txt").write_text("")
-    assert not Video.knows(folder)
-    assert len(imported(folder, format="video", if_exists="overwrite")) == 15
+    assert len(imported(folder, if_exists="overwrite")) == 15
+    assert Video(folder, None, ()).warnings == [f"notes.txt in {folder}: no video, left out."]
 
 
 def test_frames_may_come_at_any_times(lab: Any, tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +17,7 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.envs import collect
-from ssl_robot.envs.world import Sight, make, width_of
+from ssl_robot.envs.world import Sight, adapted, make, width_of
 from ssl_robot.envs.worlds.pusht import wrapped
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
@@ -134,6 +139,15 @@ def test_frames_carry_no_cross_at_the_last_action(exploration: FrameStore) -> No
         assert red(np.asarray(env.render()), action)
 
 
+@pytest.mark.parametrize("change", [lambda seen: 255 - seen, lambda seen: (seen / 255).astype(np.float32)])
+def test_frames_are_the_simulators_although_the_agent_sees_others(change: Any) -> None:
+    plain = gym.make(PUSHT, obs_type="pixels", observation_width=32, observation_height=32)
+    expected, _ = plain.reset(seed=4)
+    world = adapted(gym.wrappers.TransformObservation(plain, change, None), Sight(32))
+    row = world.look(*world.env.reset(seed=4))
+    np.testing.assert_array_equal(row.frames["top"], expected)
+
+
 @given(st.floats(-50, 50) | st.integers(-8, 8).map(lambda turns: turns * math.pi))
 def test_angles_are_wrapped(angle: float) -> None:
     """Half open, so that no angle has two names; just below -pi is where rounding could leave it at pi."""
@@ -174,6 +188,11 @@ def test_frames_too_small_to_show_anything_are_refused(size: int) -> None:
         Sight(size)
 
 
+def test_a_camera_is_named_once() -> None:
+    with pytest.raises(InputError, match="Camera 'top' is asked for more than once: name it once"):
+        Sight(32, ("top", "side", "top"))
+
+
 @pytest.mark.parametrize("sight", [Sight(32, ("side",)), Sight(32, depth=True)])
 def test_what_a_world_cannot_show_is_refused(sight: Sight) -> None:
     with pytest.raises(InputError, match="PushT has one camera"):
@@ -189,6 +208,36 @@ def test_actions_that_are_no_numbers_are_refused() -> None:
 def test_an_impossible_plan_is_refused(values: dict[str, int]) -> None:
     with pytest.raises(InputError, match="give at least one frame and one environment, and no negative number"):
         collect.Plan(**{"frames": 5, **values})
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_an_interrupt_beside_others_is_one_sentence(tmp_path: Any, everyone: bool) -> None:
+    """A terminal sends Ctrl-C to all processes, ``kill`` to one: no traceback, nobody stays, the file is whole."""
+    out = tmp_path / "a.h5"
+    command = [sys.executable, "-m", "ssl_robot.experiments.cli", "collect", PUSHT, "--out", str(out)]
+    command += ["--frames", "100000", "--num-envs", "2", "--reset-every", "5", "--size", "32"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    limit = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 50_000) and time.monotonic() < limit:
+        time.sleep(0.2)
+    (os.killpg if everyone else os.kill)(process.pid, signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=60)  # which a process that stays would keep from ending
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 130
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line and not line.startswith("collect:")]
+    assert lines == [f"ssl-robot: interrupted; {out} holds the frames so far."]
+    seen = FrameStore(out)
+    assert all(seen.column("dones")[np.flatnonzero(np.diff(seen.episodes, append=-1))])
+
+
+def test_actions_are_not_drawn_from_the_numbers_of_the_scene() -> None:
+    """Both are seeded with the same seed: the scene's first numbers would be the first action's and its noise's."""
+    sink = recorded(collect.Plan(2, reset_every=1, seed=3))
+    bare = np.random.default_rng(3).uniform(0, 512, 2)
+    assert not np.allclose(sink.rows[0].labels["actions"], bare, atol=1)
 
 
 def test_an_unknown_explorer_lists_the_explorers() -> None:

@@ -68,6 +68,13 @@ def test_choices_can_be_explored(name: str, space: gym.Space[Any]) -> None:
     assert len(np.unique(taken, axis=0)) > 3
 
 
+@pytest.mark.parametrize("name", ["uniform", "sticky"])
+def test_a_single_choice_can_be_looked_up(name: str) -> None:
+    """Environments that are tables do so; an array, even one without axes, is no key."""
+    action: Any = explorer(name, gym.spaces.Discrete(4)).act(0.0, {})
+    assert action in {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize("space", CHOICES)
 def test_choices_bear_no_noise(space: gym.Space[Any]) -> None:
     with pytest.raises(InputError, match="are choices, which bear no noise: explore with uniform or sticky"):

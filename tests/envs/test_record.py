@@ -1,5 +1,6 @@
 """Recording an environment that counts: frames say which step they are."""
 
+import sys
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -130,6 +131,47 @@ def test_a_vector_records_the_same_however_it_resets(tmp_path: Any, mode: gym.ve
         assert len(np.unique(seen.values("actions")[rows], axis=0)) == len(rows)
 
 
+def test_a_reset_that_nobody_asked_for_is_no_step(tmp_path: Any) -> None:
+    """Gymnasium's AsyncVectorEnv resets once more after an explicit reset, if an episode had just ended."""
+    vector = _vector(gym.vector.AutoresetMode.NEXT_STEP, (3, 5))
+    with FrameWriter(tmp_path / "a.h5") as store:
+        env = RecordVectorFrames(vector, store)
+        env.reset()
+        for _ in range(3):
+            env.step(np.stack([acted(1), acted(2)]))
+        env.reset()
+        vector._autoreset_envs[0] = True
+        for _ in range(4):
+            env.step(np.stack([acted(1), acted(2)]))
+        env.close()
+    seen = FrameStore(tmp_path / "a.h5")
+    assert seen.seeds.tolist() == [0, 1, 3, 4]
+    assert np.bincount(seen.episodes).tolist() == [3, 3, 4, 3]
+    np.testing.assert_array_equal(seen.values("step")[:, 0], [0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2])
+
+
+def test_a_seed_that_is_given_comes_before_the_next_of_the_row() -> None:
+    env = Looking(Counter(3), SIGHT, seeds=(7, 2))
+    assert [env.reset(seed=seed)[1]["seed"] for seed in (None, 3, None)] == [7, 3, 9]
+
+
+def test_a_step_outside_an_episode_is_refused(tmp_path: Any) -> None:
+    """After the end, or after a reset by a wrapper inside, which nobody told the recorder about."""
+    for number, inside in enumerate((Counter(3), gym.wrappers.Autoreset(Counter(3)))):
+        with FrameWriter(tmp_path / f"{number}.h5") as store, RecordFrames(inside, store, SIGHT) as env:
+            act(env, 3)
+            with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\) first.*Autoreset around the recorder"):
+                env.step(acted(3))
+        assert len(FrameStore(tmp_path / f"{number}.h5")) == 3
+    with FrameWriter(tmp_path / "outside.h5") as store:
+        recorder = RecordFrames(Counter(3), store, SIGHT)
+        outside: Any = gym.wrappers.Autoreset(recorder)
+        act(outside, 8)
+        outside.close()
+        outside.close()
+    assert np.bincount(FrameStore(tmp_path / "outside.h5").episodes).tolist() == [3, 3]
+
+
 def test_a_vector_stops_at_the_rows_it_was_asked_for(tmp_path: Any) -> None:
     with FrameWriter(tmp_path / "a.h5") as store:
         env = RecordVectorFrames(_vector(gym.vector.AutoresetMode.NEXT_STEP, (50, 50, 50)), store, rows=31)
@@ -175,6 +217,13 @@ def test_any_environment_that_renders_is_a_world(tmp_path: Any) -> None:
 def test_an_environment_that_does_not_render_is_refused() -> None:
     with pytest.raises(InputError, match="make it with render_mode='rgb_array'"):
         World(gym.make("CartPole-v1"), SIGHT)
+
+
+def test_an_environment_that_lacks_a_package_to_draw_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    world = World(gym.make("CartPole-v1", render_mode="rgb_array"), SIGHT)
+    with pytest.raises(InputError, match=r"CartPole-v1 cannot be drawn \(pygame is not installed.*install what"):
+        world.look(*world.env.reset())
 
 
 @pytest.mark.parametrize(("frame", "what"), [(np.zeros((16, 16, 3), np.uint8), "one colour"), (picture(1, 3), "same")])
