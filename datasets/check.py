@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ssl_robot.datasets.layout import columns
+from ssl_robot.datasets.pictures import is_blank
 from ssl_robot.datasets.store import Demonstration, FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.splits import split
@@ -19,7 +20,6 @@ _THUMB = 16  # pixels: twins are looked for among pictures of this size
 _TWIN = 1.0  # grey levels, root mean square, below which two pictures are twins
 _TESTED = 2000  # test frames that are looked for, evenly spread where there are more
 _COMPARED = 4096  # training frames compared at a time
-_FLAT = 2  # grey levels: a picture with no more contrast shows nothing
 
 
 @dataclass
@@ -80,7 +80,7 @@ def _check_pictures(store: FrameStore, found: Findings, thumbs: "NDArray[np.uint
         last: NDArray[np.uint8] | None = None
         try:
             for rows, frames in _blocks(store, demo):
-                blank += sum(_blank(frame) for frame in frames)
+                blank += sum(is_blank(frame) for frame in frames)
                 before = [last, *frames[:-1]]
                 repeated += sum(_equal(one, two) for one, two in zip(before, frames, strict=True))
                 last = None if demo.independent else frames[-1]
@@ -99,10 +99,6 @@ def _blocks(store: FrameStore, demo: Demonstration) -> Iterator[tuple[NDArray[np
         if store.camera in store.schema.depths:
             store.depth(rows)
         yield rows, store.take(rows)
-
-
-def _blank(frame: NDArray[np.uint8]) -> bool:
-    return bool(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT)
 
 
 def _equal(one: "NDArray[np.uint8] | None", two: NDArray[np.uint8]) -> bool:

@@ -13,13 +13,13 @@ from tqdm import tqdm
 import ssl_robot.datasets.importers
 from ssl_robot import catalogue
 from ssl_robot.datasets.journal import unused
+from ssl_robot.datasets.pictures import is_blank
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
 
 IfExists = Literal["error", "append", "overwrite"]
 _SMALLEST = 8  # pixels
-_FLAT = 2  # grey levels: a picture with no more contrast shows nothing
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,18 @@ def import_sources(
         raise InputError(f"A frame of {size} pixels shows nothing: give --size {_SMALLEST} or more.")
     if out.is_dir() or (out.exists() and if_exists == "error"):
         raise InputError(f"{out} exists: choose another --out, or say --if-exists append or overwrite for a file.")
-    importers = [opened(source, format, size, camera) for source in sources]
-    for source, importer in zip(sources[1:], importers[1:], strict=True):
-        _agree(sources[0], importers[0].schema, source, importer.schema)
-    done = Imported(warnings=[sentence for importer in importers for sentence in importer.warnings])
+    if any(source.exists() and out.exists() and source.samefile(out) for source in sources):
+        raise InputError(f"{out} cannot be imported into itself: choose another --out.")
+    done = Imported()
+    importers = _importers(sources, format, size, camera, done if skip_bad and len(sources) > 1 else None)
+    done.warnings += [sentence for _, importer in importers for sentence in importer.warnings]
+    done.warnings += _differences(importers)
     with _place(out, if_exists) as (path, mode):
         with FrameWriter(path, mode, raw) as sink:
-            episodes = [(source, importer.episodes()) for source, importer in zip(sources, importers, strict=True)]
+            episodes = [(source, importer.episodes()) for source, importer in importers]
             total = sum(episode.frames for _, listed in episodes for episode in listed)
-            sink.open(importers[0].schema, importers[0].attributes, total)
+            first = importers[0][1]
+            sink.open(first.schema, first.attributes, total)
             with tqdm(total=total, unit="frame", desc="import") as bar:
                 for source, listed in episodes:
                     origin = {"origin": source.resolve().name} if len(sources) > 1 else {}
@@ -153,6 +156,39 @@ def opened(source: Path, format: str, size: int | None, cameras: Sequence[str]) 
     raise InputError(
         f"{source} is not a dataset of a known format ({', '.join(known)}): give the dataset's root folder or file."
     )
+
+
+def _importers(
+    sources: Sequence[Path], format: str, size: int | None, cameras: Sequence[str], lenient: Imported | None
+) -> list[tuple[Path, Importer]]:
+    """Each source with its importer, all of which hold the same; those that cannot be opened may be noted instead."""
+    found: list[tuple[Path, Importer]] = []
+    for source in sources:
+        try:
+            found.append((source, opened(source, format, size, cameras)))
+        except InputError as error:
+            if lenient is None:
+                raise
+            lenient.skipped.append(str(error))
+    if not found:
+        raise InputError(
+            f"No source can be read: copy them again. {' '.join(lenient.skipped if lenient else ())}".strip()
+        )
+    for source, importer in found[1:]:
+        _agree(found[0][0], found[0][1].schema, source, importer.schema)
+    return found
+
+
+def _differences(importers: Sequence[tuple[Path, Importer]]) -> Iterator[str]:
+    """What a merged file cannot say of all its sources, because its root speaks for the first."""
+    first, ours = importers[0][0], importers[0][1].attributes
+    for source, importer in importers[1:]:
+        for name in ("fps", "lossy", "render"):
+            if ours.get(name) != importer.attributes.get(name):
+                yield (
+                    f"{first} says {name} = {ours.get(name, 'nothing')}, {source} says "
+                    f"{importer.attributes.get(name, 'nothing')}: the file keeps the first."
+                )
 
 
 def _agree(first: Path, ours: Schema, other: Path, theirs: Schema) -> None:
@@ -185,7 +221,7 @@ def _copy(episode: Episode, sink: FrameWriter, skip_bad: bool, done: Imported, b
         for row in episode.rows():
             copied.add(row)
             count += 1
-            blank += _blank(row)
+            blank += any(is_blank(frame) for frame in row.frames.values())
             bar.update()
         if blank == count and count > 1:
             raise InputError(f"All {count} frames of {episode.name} are of one colour: leave it out with --skip-bad.")
@@ -201,11 +237,6 @@ def _copy(episode: Episode, sink: FrameWriter, skip_bad: bool, done: Imported, b
         done.warnings.append(f"{blank} of {count} frames of {episode.name} are of one colour.")
     done.episodes += 1
     done.frames += count
-
-
-def _blank(row: Row) -> bool:
-    """Whether any camera shows nothing."""
-    return any(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT for frame in row.frames.values())
 
 
 @contextmanager

@@ -18,6 +18,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 LOSSY = "The pictures of {} are JPEG, which is lossy: not quite what the camera saw."
 
 
+_FLAT = 2  # grey levels
+
+
 class DamageError(Exception):
     """What is wrong with a source: the part of a message between its name and the remedy."""
 
@@ -181,3 +184,8 @@ def _counted(path: Path) -> tuple[list[tuple[str, int]], str]:
 def line(error: Exception) -> str:
     """The first line of another library's message."""
     return str(error).partition("\n")[0].rstrip(". ")
+
+
+def is_blank(frame: NDArray[np.uint8]) -> bool:
+    """Whether a picture has no more contrast than 2 grey levels; a few pixels tell most that have."""
+    return bool(np.ptp(frame[::8, ::8]) <= _FLAT and np.ptp(frame) <= _FLAT)

@@ -26,6 +26,7 @@ from ssl_robot.datasets.layout import (
     demo_names,
     fixed,
     open_file,
+    plain,
     planes,
     schema_of,
     schema_text,
@@ -102,6 +103,7 @@ class FrameWriter:
             with open_file(self.path) as old:
                 if schema_of(old) != schema:
                     raise InputError(f"{self.path} holds other cameras, sizes or labels: choose another --out.")
+                _same_source(self.path, old["data"].attrs, attributes)
         self._journaled = self._place()
         try:
             self._file = h5py.File(
@@ -335,6 +337,14 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
         if noted:
             signal.raise_signal(signal.SIGINT)
+
+
+def _same_source(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """The root speaks for every row: what comes from another world, or is drawn another way, has no place there."""
+    for name in ("env_args", "render"):
+        before, now = plain(ours.get(name)), plain(theirs.get(name))
+        if None not in (before, now) and before != now:
+            raise InputError(f"{path} was recorded with {name} = {before}, this is {now}: choose another --out.")
 
 
 def _alignment(schema: Schema) -> int:

@@ -3,9 +3,13 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,11 @@ class Collect:
             self.frames, self.reset_every, self.explorer, self.noise, self.seed, self.num_envs, self.allow_static
         )
         sight = Sight(self.size, self.camera, self.depth, self.render)
-        if self.if_exists == "append" and self.out.is_file() and self.seed in FrameStore(self.out).seeds:
-            raise InputError(f"{self.out} holds seed {self.seed} already: the same scenes again; give a higher --seed.")
+        if self.if_exists == "append" and self.out.is_file() and (taken := self._taken(FrameStore(self.out).seeds)):
+            raise InputError(
+                f"{self.out} holds seed {min(taken)} already: the same scenes again; "
+                f"give --seed {max(taken) + 1} or more."
+            )
         sink = FrameWriter(self.out, self.if_exists, self.raw)
         try:
             with sink:
@@ -69,3 +76,8 @@ class Collect:
             print(f"ssl-robot: interrupted; {kept}.", file=sys.stderr)
             return 130
         return 0
+
+    def _taken(self, seeds: "NDArray[np.int64]") -> list[int]:
+        """Those seeds of a file that this recording could use again; only resets at every step surely use them all."""
+        used = self.frames if self.reset_every == 1 else 1
+        return [seed for seed in seeds.tolist() if self.seed <= seed < self.seed + used]

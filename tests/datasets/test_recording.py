@@ -155,3 +155,30 @@ def test_what_another_process_writes_is_left_alone(tmp_path: Path, busy: str) ->
             import_sources([tmp_path / "a.h5"], tmp_path / "new.h5", if_exists="overwrite")
         assert (tmp_path / busy).exists()
     assert len(FrameStore(tmp_path / "new.h5")) == 8
+
+
+def test_a_source_that_cannot_be_opened_is_left_out_when_told(tmp_path: Path) -> None:
+    good, bad = recorded(tmp_path / "good.h5", 1), tmp_path / "bad.h5"
+    bad.write_bytes(good.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"bad\.h5"):
+        import_sources([good, bad], tmp_path / "both.h5")
+    done = import_sources([bad, good], tmp_path / "both.h5", skip_bad=True)
+    assert (done.episodes, len(done.skipped)) == (2, 1)
+    with pytest.raises(InputError, match="No source can be read"):
+        import_sources([bad, bad], tmp_path / "none.h5", skip_bad=True)
+
+
+def test_a_recording_is_not_added_to_itself_nor_to_another_world(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.h5", 1)
+    with pytest.raises(InputError, match="cannot be imported into itself"):
+        import_sources([path], path, if_exists="append")
+    with FrameWriter(tmp_path / "full.h5") as writer:
+        writer.open(PLAIN, {"render": "full"})
+        writer.begin().add(
+            Row({"top": np.zeros((16, 24, 3), np.uint8)}, {"poses/cube": np.ones(2), "actions": np.ones(2)})
+        )
+    again = FrameWriter(tmp_path / "full.h5", "append")
+    with pytest.raises(InputError, match="was recorded with render = full, this is fast"):
+        again.open(PLAIN, {"render": "fast"})
+    again.close()
+    assert len(FrameStore(tmp_path / "full.h5")) == 1

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,9 @@ import pytest
 
 import ssl_robot.envs.worlds
 from ssl_robot import catalogue
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.datasets.writer import FrameWriter
+from ssl_robot.envs.collect import Plan, collect
 from ssl_robot.envs.world import Sight, World, adapted, make, provenance
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
@@ -262,4 +266,26 @@ def test_metaworlds_expert_needs_the_goal(name: str) -> None:
     world = adapted(env, Sight(16))
     with pytest.raises(InputError, match="hides its goal from the scripted expert"):
         world.expert()
+    world.close()
+
+
+@EACH_WORLD
+def test_a_recording_is_what_its_seeds_and_actions_give(name: str, tmp_path: Path) -> None:
+    """Frames and labels bit for bit: two episodes recorded, then lived through again in an environment of their own."""
+    env_id, sight = EXAMPLES[name][1], Sight(32)
+    with FrameWriter(tmp_path / "a.h5") as store:
+        collect(env_id, sight, store, Plan(12, reset_every=6, seed=3))
+    seen, world = FrameStore(tmp_path / "a.h5"), make(env_id, sight)
+    camera = seen.camera
+    for demo in seen.demonstrations:
+        rows = np.arange(demo.first, demo.first + demo.rows)
+        look = world.look(*world.env.reset(seed=int(seen.seeds[seen.episodes[demo.first]])))
+        for row, frame in zip(rows, seen.take(rows), strict=True):
+            np.testing.assert_array_equal(look.frames[camera], frame)
+            for label, numbers in look.labels.items():
+                np.testing.assert_array_equal(seen.values(label)[row], numbers)
+            action = seen.values("actions")[row].astype(world.env.action_space.dtype)
+            observation, *_, info = world.env.step(action)
+            look = world.look(observation, info)
+        np.testing.assert_array_equal(seen.final(demo)[camera], look.frames[camera])
     world.close()
