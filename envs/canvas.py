@@ -5,6 +5,7 @@ textures are deleted while a living one's context is. So every canvas here has a
 but its own is ever current.
 """
 
+import contextlib
 import functools
 import gc
 import importlib
@@ -46,6 +47,7 @@ def needs(package: str, extra: str) -> None:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"The package {name} is not installed: pip install 'ssl-robot[{extra}]'.")
     backend()
+    _before_mesa()
     try:
         importlib.import_module("mujoco")
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
@@ -68,6 +70,16 @@ def backend() -> str:
             os.environ["MUJOCO_GL"] = name
             return name
     raise InputError(f"MuJoCo finds no OpenGL to draw with, neither EGL nor OSMesa: {_REMEDY}.")
+
+
+def _before_mesa() -> None:
+    """Load the LLVM of torch's compiler before Mesa loads its own.
+
+    The other way round the process crashes as soon as torch loads it, which happens with the first optimizer: in any
+    program that trains a policy and draws.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton._C.libtriton")
 
 
 def _works(name: str) -> bool:

@@ -425,3 +425,23 @@ def test_a_choice_that_cannot_draw_is_one_sentence(choice: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], env=surroundings, capture_output=True, text=True, timeout=120)
     assert f"MuJoCo cannot draw with MUJOCO_GL='{choice}'" in done.stdout
     assert "unset it" in done.stdout
+
+
+_DRAWS_AND_TRAINS = """
+from ssl_robot.envs.world import Sight, make
+world = make("Reacher-v5", Sight(32))
+world.look(*world.env.reset(seed=0))
+import torch
+torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+world.close()
+print("done")
+"""
+
+
+def test_a_process_may_draw_and_then_train() -> None:
+    """Mesa and torch's compiler each bring an LLVM; loaded in the wrong order they end the process."""
+    pytest.importorskip("torch")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _DRAWS_AND_TRAINS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
