@@ -438,6 +438,7 @@ print("done")
 """
 
 
+@pytest.mark.mujoco
 def test_a_process_may_draw_and_then_train() -> None:
     """Mesa and torch's compiler each bring an LLVM; loaded in the wrong order they end the process."""
     pytest.importorskip("torch")
