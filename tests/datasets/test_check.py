@@ -39,7 +39,7 @@ def test_blank_repeated_and_unknown_are_counted(tmp_path: Path) -> None:
     frames = [noise(1), noise(1), np.zeros((32, 32, 3), np.uint8), noise(2)]
     found = check(written(tmp_path / "a.h5", [frames, frames[:1]], state=float("nan")))
     assert (found.blank["top"], found.repeated["top"], found.unknown["state"]) == (1, 1, 5)
-    assert "2 different episode(s) cannot be split" in found.unsplit or "cannot be split" in found.unsplit
+    assert "cannot be split into train, validation and test" in found.unsplit
 
 
 def test_a_test_frame_that_looks_like_a_training_frame_is_found(
