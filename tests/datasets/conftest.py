@@ -1,7 +1,7 @@
 """Tiny LeRobot datasets whose frames say which they are."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from numpy.typing import NDArray
+
+from ssl_robot.datasets.imports import import_sources
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.errors import InputError
 
 HEIGHT, WIDTH, BITS = 64, 80, 8
 FPS = 10
@@ -158,3 +162,35 @@ def lab() -> type[Lab]:
 def counter(tmp_path: Path) -> Path:
     """A sound dataset: episodes 2, 5 and 11 of 20, 7 and 13 frames."""
     return Recipe().write(tmp_path / "counter")
+
+
+@pytest.fixture(scope="session")
+def imported() -> Callable[..., FrameStore]:
+    """Imports a source into the folder it lies in."""
+
+    def run(source: Path, **options: Any) -> FrameStore:
+        out = source.parent / "out.h5"
+        import_sources([source], out, **options)
+        return FrameStore(out)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., str]:
+    """The one line with which an import is refused, which leaves nothing behind."""
+
+    def run(source: Path, **options: Any) -> str:
+        with pytest.raises(InputError) as caught:
+            import_sources([source], source.parent / "out.h5", **options)
+        assert list(source.parent.glob("out.h5*")) == []
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def told() -> Callable[[type[Lab], FrameStore], list[tuple[int, int]]]:
+    """Episode and row that every frame of a recording says it is."""
+    return lambda lab, store: [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]

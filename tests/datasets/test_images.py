@@ -31,26 +31,8 @@ def folder(lab: Any, path: Path, rows: int = 12, episode: int = 0, suffix: str =
     return path
 
 
-def imported(source: Path, **options: Any) -> FrameStore:
-    out = source.parent / "out.h5"
-    import_sources([source], out, **options)
-    return FrameStore(out)
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        import_sources([source], source.parent / "out.h5", **options)
-    assert list(source.parent.glob("out.h5*")) == []
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def told(lab: Any, store: FrameStore) -> list[tuple[int, int]]:
-    return [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]
-
-
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".PNG"])
-def test_pictures_arrive_in_natural_order(lab: Any, tmp_path: Path, suffix: str) -> None:
+def test_pictures_arrive_in_natural_order(lab: Any, tmp_path: Path, suffix: str, imported: Any, told: Any) -> None:
     store = imported(folder(lab, tmp_path / "run", suffix=suffix))
     assert told(lab, store) == [(0, row) for row in range(12)]
     assert list(store.schema.cameras) == ["images"]
@@ -69,7 +51,7 @@ def test_colours_stay_and_jpeg_is_warned_of(tmp_path: Path) -> None:
     assert abs(second - frame).max() < 80
 
 
-def test_deep_and_gray_pictures_become_colours_of_eight_bits(tmp_path: Path) -> None:
+def test_deep_and_gray_pictures_become_colours_of_eight_bits(tmp_path: Path, imported: Any) -> None:
     ramp = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) * 150
     path = tmp_path / "run/deep.png"
     path.parent.mkdir()
@@ -78,7 +60,7 @@ def test_deep_and_gray_pictures_become_colours_of_eight_bits(tmp_path: Path) -> 
     np.testing.assert_array_equal(frame, np.stack([ramp >> 8] * 3, axis=-1))
 
 
-def test_folders_are_episodes(lab: Any, tmp_path: Path) -> None:
+def test_folders_are_episodes(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     source = tmp_path / "runs"
     for name, rows in (("run2", 3), ("run10", 5), (".cache", 2)):
         (source / name).mkdir(parents=True)
@@ -116,7 +98,9 @@ def test_numbers_in_order_of_the_pictures(lab: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["frame{}.png", "frame{}", "camera/frame{}.png"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_numbers_by_name_of_the_picture(lab: Any, tmp_path: Path, name: str, separator: str) -> None:
+def test_numbers_by_name_of_the_picture(
+    lab: Any, tmp_path: Path, name: str, separator: str, imported: Any, told: Any
+) -> None:
     source = folder(lab, tmp_path / "run")
     lines = [separator.join(("angle", "file"))]
     lines += [separator.join((str(row), name.format(row))) for row in reversed(range(12))]
@@ -139,13 +123,15 @@ def test_numbers_by_name_of_the_picture(lab: Any, tmp_path: Path, name: str, sep
         (b"\xff\xfe\x00a", "cannot be read"),
     ],
 )
-def test_tables_that_do_not_fit_are_refused(lab: Any, tmp_path: Path, text: str | bytes, sentence: str) -> None:
+def test_tables_that_do_not_fit_are_refused(
+    lab: Any, tmp_path: Path, text: str | bytes, sentence: str, refused: Any
+) -> None:
     source = folder(lab, tmp_path / "run", 3)
     (source / "labels.csv").write_bytes(text.encode() if isinstance(text, str) else text)
     assert sentence in refused(source)
 
 
-def test_a_folder_with_another_table_is_damaged(lab: Any, tmp_path: Path) -> None:
+def test_a_folder_with_another_table_is_damaged(lab: Any, tmp_path: Path, told: Any) -> None:
     source = tmp_path / "runs"
     source.mkdir()
     tables = {"a": "x\n1\n2\n3\n", "b": "y\n1\n2\n3\n", "c": None, "d": "x\n4\nfive\n6\n", "e": "x\n4\n5\n6\n"}
@@ -165,7 +151,7 @@ def test_a_folder_with_another_table_is_damaged(lab: Any, tmp_path: Path) -> Non
     assert "several CSV files" in done.skipped[3]
 
 
-def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
+def test_different_sizes_need_one(lab: Any, tmp_path: Path, imported: Any, refused: Any, told: Any) -> None:
     source = folder(lab, tmp_path / "run", 3)
     write(source / "frame3.png", lab.picture(0, 3, 32, 48))
     message = refused(source)
@@ -176,7 +162,9 @@ def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
 @pytest.mark.parametrize("part", [0, 0.3, 0.9])
-def test_a_cut_picture_is_damage(lab: Any, tmp_path: Path, suffix: str, part: float) -> None:
+def test_a_cut_picture_is_damage(
+    lab: Any, tmp_path: Path, suffix: str, part: float, imported: Any, refused: Any, told: Any
+) -> None:
     source = tmp_path / "runs"
     for episode in range(2):
         (source / str(episode)).mkdir(parents=True)
@@ -189,7 +177,7 @@ def test_a_cut_picture_is_damage(lab: Any, tmp_path: Path, suffix: str, part: fl
     assert told(lab, imported(source, skip_bad=True)) == [(1, row) for row in range(3)]
 
 
-def test_a_jpeg_may_hold_a_smaller_one(lab: Any, tmp_path: Path) -> None:
+def test_a_jpeg_may_hold_a_smaller_one(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     path = write(tmp_path / "run/a.jpg", lab.picture(0, 7))
     content = path.read_bytes()
     thumbnail = cv2.imencode(".jpg", lab.picture(0, 1, 16, 16))[1].tobytes()
@@ -201,7 +189,7 @@ def test_a_jpeg_may_hold_a_smaller_one(lab: Any, tmp_path: Path) -> None:
         Images(path.parent, None, ())
 
 
-def test_what_is_no_folder_of_pictures_is_refused(lab: Any, tmp_path: Path) -> None:
+def test_what_is_no_folder_of_pictures_is_refused(lab: Any, tmp_path: Path, refused: Any) -> None:
     (tmp_path / "empty").mkdir()
     assert not Images.knows(tmp_path / "empty")
     assert not Images.knows(tmp_path / "nowhere")

@@ -21,12 +21,6 @@ from ssl_robot.experiments.cli import main
 LENGTHS = {2: 20, 5: 7, 11: 13}
 
 
-def imported(source: Path, **options: Any) -> FrameStore:
-    out = source.parent / "out.h5"
-    import_sources([source], out, **options)
-    return FrameStore(out)
-
-
 def refused(source: Path, **options: Any) -> str:
     """The sentence of a refused import that left nothing behind."""
     out = source.parent / "out.h5"
@@ -53,7 +47,7 @@ def edit(source: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
 @pytest.mark.parametrize("size", [None, 32])
-def test_every_frame_stays_with_its_row(lab: Any, tmp_path: Path, codec: str, size: int | None) -> None:
+def test_every_frame_stays_with_its_row(lab: Any, tmp_path: Path, codec: str, size: int | None, imported: Any) -> None:
     store = imported(lab.recipe(codec=codec).write(tmp_path / "set"), size=size)
     assert store.shape == ((64, 80, 3) if size is None else (size, size, 3))
     assert told(lab, store) == described(store)
@@ -61,7 +55,7 @@ def test_every_frame_stays_with_its_row(lab: Any, tmp_path: Path, codec: str, si
     assert np.bincount(store.episodes).tolist() == list(LENGTHS.values())
 
 
-def test_labels_keep_their_names_and_numbers(counter: Path, lab: Any) -> None:
+def test_labels_keep_their_names_and_numbers(counter: Path, lab: Any, imported: Any) -> None:
     store = imported(counter, size=16)
     assert store.label_names == ("observation.state", "actions")
     assert store.label("observation.state").components == ("shoulder", "elbow", "grip")
@@ -81,13 +75,13 @@ def test_labels_keep_their_names_and_numbers(counter: Path, lab: Any) -> None:
     ],
 )
 def test_component_names_may_be_nested_or_absent(
-    lab: Any, tmp_path: Path, names: Any, components: tuple[str, ...]
+    lab: Any, tmp_path: Path, names: Any, components: tuple[str, ...], imported: Any
 ) -> None:
     store = imported(lab.recipe({0: 3}, names=names).write(tmp_path / "set"))
     assert store.label("observation.state").components == components
 
 
-def test_outcomes_become_columns_and_other_numbers_labels(lab: Any, tmp_path: Path) -> None:
+def test_outcomes_become_columns_and_other_numbers_labels(lab: Any, tmp_path: Path, imported: Any) -> None:
     extra = {
         "next.reward": {"dtype": "float32", "shape": [1], "value": float},
         "next.done": {"dtype": "bool", "shape": [1], "value": lambda row: row == 3},
@@ -107,7 +101,7 @@ def test_outcomes_become_columns_and_other_numbers_labels(lab: Any, tmp_path: Pa
         np.testing.assert_allclose(second["timestamps"][:], np.arange(6) / 10, atol=1e-6)
 
 
-def test_provenance_names_the_source_but_not_its_place(counter: Path) -> None:
+def test_provenance_names_the_source_but_not_its_place(counter: Path, imported: Any) -> None:
     attributes = imported(counter).attributes
     expected = {"source": "counter", "codebase_version": "v2.1", "robot_type": "counter", "fps": 10}
     assert expected.items() <= attributes.items()
@@ -116,7 +110,7 @@ def test_provenance_names_the_source_but_not_its_place(counter: Path) -> None:
     assert str(counter.parent) not in str(attributes)
 
 
-def test_cameras_are_chosen_by_last_part_or_full_name(lab: Any, tmp_path: Path) -> None:
+def test_cameras_are_chosen_by_last_part_or_full_name(lab: Any, tmp_path: Path, imported: Any) -> None:
     keys = ("observation.images.cam_high", "observation.images.wrist")
     source = lab.recipe({0: 5}, videos=keys, images=("observation.images.side",)).write(tmp_path / "set")
     everything = imported(source)
@@ -127,12 +121,12 @@ def test_cameras_are_chosen_by_last_part_or_full_name(lab: Any, tmp_path: Path) 
     assert list(some.schema.cameras) == ["side", "wrist"]  # the first asked for is the one read by default
 
 
-def test_cameras_with_one_last_part_keep_their_full_names(lab: Any, tmp_path: Path) -> None:
+def test_cameras_with_one_last_part_keep_their_full_names(lab: Any, tmp_path: Path, imported: Any) -> None:
     keys = ("images.left.rgb", "images.right.rgb")
     assert list(imported(lab.recipe({0: 3}, videos=keys).write(tmp_path / "set")).schema.cameras) == list(keys)
 
 
-def test_embedded_pictures_keep_their_colours(lab: Any, tmp_path: Path) -> None:
+def test_embedded_pictures_keep_their_colours(lab: Any, tmp_path: Path, imported: Any) -> None:
     source = lab.recipe({0: 1}, videos=(), images=("image",)).write(tmp_path / "set")
     red = np.zeros((64, 80, 3), np.uint8)
     red[..., 0] = 255
@@ -243,7 +237,7 @@ def test_nothing_but_damage_is_refused(counter: Path) -> None:
     assert "no episode that can be read" in refused(counter, skip_bad=True)
 
 
-def test_a_failed_import_leaves_the_old_file(counter: Path, lab: Any) -> None:
+def test_a_failed_import_leaves_the_old_file(counter: Path, lab: Any, imported: Any) -> None:
     old = imported(counter)
     before = old.path.read_bytes()
     no_video(counter, lab)

@@ -138,10 +138,6 @@ def imported(source: Path, **options: Any) -> FrameStore:
     return FrameStore(source.parent / "out.h5")
 
 
-def told(lab: Any, store: FrameStore) -> list[tuple[int, int]]:
-    return [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]
-
-
 def described(store: FrameStore) -> list[tuple[int, int]]:
     return [(int(episode), int(row)) for row, episode, _ in store.values("observation.state")]
 
@@ -154,7 +150,9 @@ def everything(lengths: Mapping[int, int] = LENGTHS) -> list[tuple[int, int]]:
     ("kind", "codec", "size"),
     [("video", "libx264", None), ("video", "libsvtav1", 32), ("image", "", None), ("image", "", 32)],
 )
-def test_every_frame_stays_with_its_row(lab: Any, tmp_path: Path, kind: str, codec: str, size: int | None) -> None:
+def test_every_frame_stays_with_its_row(
+    lab: Any, tmp_path: Path, kind: str, codec: str, size: int | None, told: Any
+) -> None:
     store = imported(write(lab, tmp_path / "set", kind, codec), size=size)
     assert store.shape == ((64, 80, 3) if size is None else (size, size, 3))
     assert told(lab, store) == described(store) == everything()
@@ -196,12 +194,14 @@ def test_episodes_can_be_read_in_any_order_and_side_by_side(counter: Path, lab: 
         assert lab.read_picture(other.frames["cam_high"]) == (2, row)
 
 
-def test_frames_far_apart_are_found_by_seeking(counter: Path, lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_far_apart_are_found_by_seeking(
+    counter: Path, lab: Any, monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
     monkeypatch.setattr(_reel, "_FORWARD", 0.0)
     assert told(lab, imported(counter)) == everything()
 
 
-def test_rows_of_their_own_are_independent(lab: Any, tmp_path: Path) -> None:
+def test_rows_of_their_own_are_independent(lab: Any, tmp_path: Path, told: Any) -> None:
     lengths = {0: 1, 2: 1}
     store = imported(write(lab, tmp_path / "set", "image", lengths=lengths))
     assert [(demo.rows, demo.independent) for demo in store.demonstrations] == [(2, True)]
@@ -286,7 +286,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("damage", "episode", "sentence"), DAMAGES)
 def test_a_damaged_episode_is_told_and_can_be_left_out(
-    counter: Path, lab: Any, damage: Any, episode: int, sentence: str
+    counter: Path, lab: Any, damage: Any, episode: int, sentence: str, told: Any
 ) -> None:
     damage(counter)
     out = counter.parent / "out.h5"
@@ -302,7 +302,7 @@ def test_a_damaged_episode_is_told_and_can_be_left_out(
     assert episode not in {number for number, _ in described(FrameStore(out))}
 
 
-def test_less_than_half_a_frame_is_no_damage(counter: Path, lab: Any) -> None:
+def test_less_than_half_a_frame_is_no_damage(counter: Path, lab: Any, told: Any) -> None:
     shifted_span(counter)
     assert told(lab, imported(counter)) == everything()
 
@@ -341,7 +341,7 @@ def test_frames_after_a_key_frame_may_need_those_before_it(lab: Any, tmp_path: P
         assert lab.read_picture(pixels(found)) == divmod(place, 60)
 
 
-def test_tags_of_a_video_may_be_in_any_encoding(counter: Path, lab: Any) -> None:
+def test_tags_of_a_video_may_be_in_any_encoding(counter: Path, lab: Any, told: Any) -> None:
     path = video(counter, 0)
     content = path.read_bytes()
     assert content.count(b"Lavf") == 1
@@ -349,7 +349,7 @@ def test_tags_of_a_video_may_be_in_any_encoding(counter: Path, lab: Any) -> None
     assert told(lab, imported(counter)) == everything()
 
 
-def test_episodes_before_the_cut_of_a_video_are_kept(counter: Path, lab: Any) -> None:
+def test_episodes_before_the_cut_of_a_video_are_kept(counter: Path, lab: Any, told: Any) -> None:
     cut_video(counter)
     out = counter.parent / "out.h5"
     done = import_sources([counter], out, skip_bad=True)

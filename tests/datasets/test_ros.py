@@ -191,30 +191,14 @@ WRITERS = {
 }
 
 
-def imported(source: Path, **options: Any) -> FrameStore:
-    out = source.parent / "out.h5"
-    import_sources([source], out, **options)
-    return FrameStore(out)
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        import_sources([source], source.parent / "out.h5", **options)
-    assert list(source.parent.glob("out.h5*")) == []
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def warned(source: Path, **options: Any) -> str:
     return " ".join(import_sources([source], source.parent / "out.h5", if_exists="overwrite", **options).warnings)
 
 
-def told(lab: Any, store: FrameStore) -> list[tuple[int, int]]:
-    return [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]
-
-
 @pytest.mark.parametrize("kind", WRITERS)
-def test_every_picture_comes_with_what_was_known_by_then(lab: Any, tmp_path: Path, kind: str) -> None:
+def test_every_picture_comes_with_what_was_known_by_then(
+    lab: Any, tmp_path: Path, kind: str, imported: Any, told: Any
+) -> None:
     source = WRITERS[kind](tmp_path / "drive", list(drive(lab)))
     assert [cls.knows(source) for cls in (Images, Mcap, Rosbag)] == [False, kind[:4] == "mcap", kind[:3] == "ros"]
     store = imported(source)
@@ -235,7 +219,7 @@ def test_every_picture_comes_with_what_was_known_by_then(lab: Any, tmp_path: Pat
     assert store.attributes["source"] == source.name
 
 
-def test_the_first_camera_named_sets_the_clock(lab: Any, tmp_path: Path) -> None:
+def test_the_first_camera_named_sets_the_clock(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     source = bag1(tmp_path / "drive", list(drive(lab)))
     store = imported(source, camera=("/wrist/image/compressed", "front.image_raw"))
     assert list(store.schema.cameras) == ["wrist.image.compressed", "front.image_raw"]
@@ -247,18 +231,18 @@ def test_the_first_camera_named_sets_the_clock(lab: Any, tmp_path: Path) -> None
     assert list(alone.schema.cameras) == ["front.image_raw"]
 
 
-def test_an_unknown_camera_is_refused(lab: Any, tmp_path: Path) -> None:
+def test_an_unknown_camera_is_refused(lab: Any, tmp_path: Path, refused: Any) -> None:
     source = bag1(tmp_path / "drive", list(drive(lab)))
     assert "no camera 'up': choose from front.image_raw, wrist.image.compressed" in refused(source, camera=("up",))
 
 
-def test_the_file_in_a_bag_of_ros2_will_do(lab: Any, tmp_path: Path) -> None:
+def test_the_file_in_a_bag_of_ros2_will_do(lab: Any, tmp_path: Path, imported: Any) -> None:
     source = bag2(tmp_path / "drive", list(drive(lab)))
     [path] = source.glob("*.db3")
     assert len(imported(path)) == ROWS
 
 
-def test_pictures_without_a_stamp_count_from_their_receipt(lab: Any, tmp_path: Path) -> None:
+def test_pictures_without_a_stamp_count_from_their_receipt(lab: Any, tmp_path: Path, imported: Any) -> None:
     messages = [
         Said("/camera", "sensor_msgs/msg/Image", START + row * BEAT, raw(lab.picture(0, row), 0)) for row in range(5)
     ]
@@ -284,7 +268,7 @@ def test_a_clock_apart_from_the_recorders_is_not_believed(lab: Any, tmp_path: Pa
         assert ("times of receipt" in warned(alone)) is (name == "backwards")
 
 
-def test_numbers_that_come_and_go_are_nan(lab: Any, tmp_path: Path) -> None:
+def test_numbers_that_come_and_go_are_nan(lab: Any, tmp_path: Path, imported: Any) -> None:
     messages = [said for said in drive(lab) if said.topic == "/front/image_raw"]
     for row in range(ROWS):
         values = (1.0, 2.0) if row % 2 else (3.0,)
@@ -379,7 +363,7 @@ def foxglove(path: Path, lab: Any, add: Any, encoding: str) -> Path:
     return path
 
 
-def test_foxgloves_json_is_read(lab: Any, tmp_path: Path) -> None:
+def test_foxgloves_json_is_read(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     def add(writer: Any) -> Any:
         schema = writer.register_schema("foxglove.CompressedImage", "jsonschema", b"{}")
         camera, value = (writer.register_channel(name, "json", schema) for name in ("/camera", "/unused"))
@@ -399,7 +383,7 @@ def test_foxgloves_json_is_read(lab: Any, tmp_path: Path) -> None:
     assert store.values("pose")[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_foxgloves_protobuf_is_read(lab: Any, tmp_path: Path) -> None:
+def test_foxgloves_protobuf_is_read(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     pytest.importorskip("google.protobuf")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
@@ -443,7 +427,7 @@ def test_foxgloves_protobuf_is_read(lab: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(store.column("timestamps"), np.arange(5) / 10)
 
 
-def test_topics_that_cannot_be_read_are_named(lab: Any, tmp_path: Path) -> None:
+def test_topics_that_cannot_be_read_are_named(lab: Any, tmp_path: Path, refused: Any) -> None:
     def add(writer: Any) -> Any:
         schema = writer.register_schema("foxglove.CompressedImage", "flatbuffer", b"")
         channel = writer.register_channel("/camera", "flatbuffer", schema)
@@ -453,14 +437,14 @@ def test_topics_that_cannot_be_read_are_named(lab: Any, tmp_path: Path) -> None:
     assert "no pictures that can be read: it has /camera (flatbuffer, an encoding that is not read)" in message
 
 
-def test_a_bag_without_cameras_is_refused(lab: Any, tmp_path: Path) -> None:
+def test_a_bag_without_cameras_is_refused(lab: Any, tmp_path: Path, refused: Any) -> None:
     messages = [said for said in drive(lab) if "image" not in said.topic]
     message = refused(bag2(tmp_path / "drive", messages))
     assert "no pictures that can be read: it has /cmd_vel (Twist), /joint_states (JointState)" in message
     assert "it is empty" in refused(bare(tmp_path / "empty", []))
 
 
-def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
+def test_different_sizes_need_one(lab: Any, tmp_path: Path, imported: Any, refused: Any) -> None:
     messages = list(drive(lab))
     seen = raw(lab.picture(0, ROWS, 32, 48), START + ROWS * BEAT)
     messages.append(Said("/front/image_raw", "sensor_msgs/msg/Image", START + ROWS * BEAT + 1, seen))
@@ -472,7 +456,7 @@ def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
     assert len(imported(source, size=32)) == ROWS + 1
 
 
-def test_a_damaged_picture_can_be_left_out_with_its_recording(lab: Any, tmp_path: Path) -> None:
+def test_a_damaged_picture_can_be_left_out_with_its_recording(lab: Any, tmp_path: Path, refused: Any) -> None:
     messages = list(drive(lab))
     bad = packed(lab.picture(1, 20, 32, 48), START + 5 * BEAT)
     bad["data"] = bad["data"][:-20]
@@ -487,7 +471,7 @@ def test_a_damaged_picture_can_be_left_out_with_its_recording(lab: Any, tmp_path
 
 @pytest.mark.parametrize("kind", ["ros1", "ros2 sqlite3", "ros2 mcap", "mcap", "mcap without chunks"])
 @pytest.mark.parametrize("part", [0, 0.4, 0.95])
-def test_a_cut_recording_is_refused(lab: Any, tmp_path: Path, kind: str, part: float) -> None:
+def test_a_cut_recording_is_refused(lab: Any, tmp_path: Path, kind: str, part: float, refused: Any) -> None:
     source = WRITERS[kind](tmp_path / "drive", list(drive(lab)))
     path = source if source.is_file() else next(path for path in source.iterdir() if path.suffix != ".yaml")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
@@ -496,7 +480,7 @@ def test_a_cut_recording_is_refused(lab: Any, tmp_path: Path, kind: str, part: f
     assert "copy it again" in message
 
 
-def test_lost_messages_are_noticed(lab: Any, tmp_path: Path) -> None:
+def test_lost_messages_are_noticed(lab: Any, tmp_path: Path, refused: Any) -> None:
     source = bag2(tmp_path / "drive", list(drive(lab)))
     path = source / "metadata.yaml"
     path.write_text(path.read_text().replace(f"message_count: {ROWS}\n", f"message_count: {ROWS + 3}\n"))
@@ -507,7 +491,7 @@ def test_lost_messages_are_noticed(lab: Any, tmp_path: Path) -> None:
     assert not Rosbag.knows(source)
 
 
-def test_other_files_are_not_claimed(tmp_path: Path) -> None:
+def test_other_files_are_not_claimed(tmp_path: Path, refused: Any) -> None:
     (tmp_path / "text.txt").write_text("text")
     for cls in (Mcap, Rosbag):
         assert not cls.knows(tmp_path / "text.txt")

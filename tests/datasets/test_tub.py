@@ -57,24 +57,6 @@ def write(
     return root
 
 
-def imported(source: Path, **options: Any) -> FrameStore:
-    out = source.parent / "out.h5"
-    import_sources([source], out, **options)
-    return FrameStore(out)
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        import_sources([source], source.parent / "out.h5", **options)
-    assert list(source.parent.glob("out.h5*")) == []
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def told(lab: Any, store: FrameStore) -> list[tuple[int, int]]:
-    return [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]
-
-
 def described(store: FrameStore) -> list[tuple[int, int]]:
     angles, throttles = store.values("user/angle")[:, 0], store.values("user/throttle")[:, 0]
     return [(int(throttle), int(angle)) for angle, throttle in zip(angles, throttles, strict=True)]
@@ -88,7 +70,7 @@ def edit(source: Path, line: int, text: str) -> None:
     path.write_text("\n".join(lines))
 
 
-def test_every_picture_stays_with_its_numbers(lab: Any, tmp_path: Path) -> None:
+def test_every_picture_stays_with_its_numbers(lab: Any, tmp_path: Path, told: Any) -> None:
     source = write(lab, tmp_path / "tub")
     assert Tub.knows(source)
     assert not Images.knows(source)
@@ -107,7 +89,7 @@ def test_every_picture_stays_with_its_numbers(lab: Any, tmp_path: Path) -> None:
     assert store.attributes["source_format"] == "donkeycar tub v2"
 
 
-def test_sessions_are_episodes(lab: Any, tmp_path: Path) -> None:
+def test_sessions_are_episodes(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     store = imported(write(lab, tmp_path / "tub", (5, 4, 6)))
     assert told(lab, store) == described(store)
     assert np.bincount(store.episodes).tolist() == [5, 4, 6]
@@ -116,14 +98,14 @@ def test_sessions_are_episodes(lab: Any, tmp_path: Path) -> None:
         assert file["data/demo_1/timestamps"][0] == 0
 
 
-def test_deleted_records_are_left_out_and_counted(lab: Any, tmp_path: Path) -> None:
+def test_deleted_records_are_left_out_and_counted(lab: Any, tmp_path: Path, told: Any) -> None:
     done = import_sources([write(lab, tmp_path / "tub", deleted=(0, 3, 3, 11))], tmp_path / "out.h5")
     store = FrameStore(tmp_path / "out.h5")
     assert told(lab, store) == described(store) == [(0, row) for row in range(12) if row not in (0, 3, 11)]
     assert any("3 record(s)" in sentence and "deleted" in sentence for sentence in done.warnings)
 
 
-def test_several_cameras_are_chosen_by_name(lab: Any, tmp_path: Path) -> None:
+def test_several_cameras_are_chosen_by_name(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     inputs = {"cam/left": "image_array", "cam/right": "image_array", "user/angle": "float", "user/throttle": "float"}
     source = write(lab, tmp_path / "tub", inputs=inputs)
     assert list(imported(source).schema.cameras) == ["left", "right"]
@@ -132,7 +114,7 @@ def test_several_cameras_are_chosen_by_name(lab: Any, tmp_path: Path) -> None:
     assert told(lab, store) == described(store)
 
 
-def test_without_steering_there_are_no_actions(lab: Any, tmp_path: Path) -> None:
+def test_without_steering_there_are_no_actions(lab: Any, tmp_path: Path, imported: Any) -> None:
     inputs = {"cam/image_array": "image_array", "user/angle": "float"}
     assert imported(write(lab, tmp_path / "tub", inputs=inputs), size=32).label_names == ("user/angle",)
 
@@ -173,7 +155,9 @@ def text_angle(source: Path) -> None:
         (text_angle, "record 8 does not have 1 number(s) as its user/angle"),
     ],
 )
-def test_a_damaged_session_is_told_and_can_be_left_out(lab: Any, tmp_path: Path, damage: Any, sentence: str) -> None:
+def test_a_damaged_session_is_told_and_can_be_left_out(
+    lab: Any, tmp_path: Path, damage: Any, sentence: str, imported: Any, refused: Any, told: Any
+) -> None:
     source = write(lab, tmp_path / "tub", (5, 5, 6))
     damage(source)
     message = refused(source)
@@ -185,7 +169,7 @@ def test_a_damaged_session_is_told_and_can_be_left_out(lab: Any, tmp_path: Path,
     assert told(lab, store) == [(session, row) for session, rows in ((0, 5), (2, 6)) for row in range(rows)]
 
 
-def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
+def test_different_sizes_need_one(lab: Any, tmp_path: Path, imported: Any, refused: Any) -> None:
     source = write(lab, tmp_path / "tub")
     small = cv2.imencode(".jpg", lab.picture(0, 8, 32, 48))[1].tobytes()
     (source / "images/8_cam_image_array_.jpg").write_bytes(small)
@@ -206,14 +190,16 @@ def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
         ("catalog_1.catalog", None, "catalog_1.catalog cannot be read"),
     ],
 )
-def test_damaged_descriptions_are_refused(lab: Any, tmp_path: Path, name: str, text: str | None, sentence: str) -> None:
+def test_damaged_descriptions_are_refused(
+    lab: Any, tmp_path: Path, name: str, text: str | None, sentence: str, refused: Any
+) -> None:
     source = write(lab, tmp_path / "tub")
     path = source / name
     path.unlink() if text is None else path.write_text(text)
     assert sentence in refused(source)
 
 
-def test_a_tub_without_pictures_is_refused(lab: Any, tmp_path: Path) -> None:
+def test_a_tub_without_pictures_is_refused(lab: Any, tmp_path: Path, refused: Any) -> None:
     source = write(lab, tmp_path / "tub")
     for path in (source / "images").iterdir():
         path.unlink()

@@ -43,30 +43,12 @@ def film(
     return path
 
 
-def imported(source: Path, **options: Any) -> FrameStore:
-    out = source.parent / "out.h5"
-    import_sources([source], out, **options)
-    return FrameStore(out)
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        import_sources([source], source.parent / "out.h5", **options)
-    assert list(source.parent.glob("out.h5*")) == []
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def told(lab: Any, store: FrameStore) -> list[tuple[int, int]]:
-    return [lab.read_picture(frame) for frame in store.take(np.arange(len(store)))]
-
-
 def cut(path: Path, part: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_every_frame_arrives_in_order(lab: Any, tmp_path: Path, name: str) -> None:
+def test_every_frame_arrives_in_order(lab: Any, tmp_path: Path, name: str, imported: Any, told: Any) -> None:
     store = imported(film(lab, tmp_path / name))
     assert told(lab, store) == [(0, row) for row in range(20)]
     assert store.shape == (64, 80, 3)
@@ -77,12 +59,12 @@ def test_every_frame_arrives_in_order(lab: Any, tmp_path: Path, name: str) -> No
     assert store.column("truncated").tolist() == [0] * 19 + [1]
 
 
-def test_ffv1_is_lossless(lab: Any, tmp_path: Path) -> None:
+def test_ffv1_is_lossless(lab: Any, tmp_path: Path, imported: Any) -> None:
     store = imported(film(lab, tmp_path / "ffv1.mkv", rows=3))
     np.testing.assert_array_equal(store.take(np.arange(3)), [lab.picture(0, row) for row in range(3)])
 
 
-def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Path) -> None:
+def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number, rows in ((2, 5), (10, 7), (1, 3)):
@@ -99,19 +81,19 @@ def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Pa
     assert Video(folder, None, ()).warnings == [f"notes.txt in {folder}: no video, left out."]
 
 
-def test_frames_may_come_at_any_times(lab: Any, tmp_path: Path) -> None:
+def test_frames_may_come_at_any_times(lab: Any, tmp_path: Path, imported: Any) -> None:
     steps = [0, 1, 5, 6, 20, 21]
     store = imported(film(lab, tmp_path / "h264.mkv", steps=steps))
     np.testing.assert_allclose(store.column("timestamps"), np.array(steps) / 10, atol=2e-3)
 
 
-def test_a_video_may_begin_late(lab: Any, tmp_path: Path) -> None:
+def test_a_video_may_begin_late(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     store = imported(film(lab, tmp_path / "h264.mp4", steps=range(30, 40)))
     assert told(lab, store) == [(0, row) for row in range(10)]
     assert store.column("timestamps")[0] == 0
 
 
-def test_different_sizes_need_one(lab: Any, tmp_path: Path) -> None:
+def test_different_sizes_need_one(lab: Any, tmp_path: Path, imported: Any, refused: Any) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     film(lab, folder / "a.mp4", 3)
@@ -134,14 +116,14 @@ def test_different_rates_are_warned_of(lab: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CODECS)
 @pytest.mark.parametrize("part", [0.05, 0.6, 0.9])
-def test_a_cut_video_is_damaged(lab: Any, tmp_path: Path, name: str, part: float) -> None:
+def test_a_cut_video_is_damaged(lab: Any, tmp_path: Path, name: str, part: float, refused: Any) -> None:
     cut(film(lab, tmp_path / name, rows=40), part)
     message = refused(tmp_path / name)
     assert message.startswith(f"{tmp_path / name} is damaged: it ")
     assert "copy it again" in message
 
 
-def test_damaged_videos_can_be_left_out(lab: Any, tmp_path: Path) -> None:
+def test_damaged_videos_can_be_left_out(lab: Any, tmp_path: Path, refused: Any, told: Any) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number in range(4):
@@ -156,7 +138,7 @@ def test_damaged_videos_can_be_left_out(lab: Any, tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_video_is_refused(lab: Any, tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused(lab: Any, tmp_path: Path, refused: Any) -> None:
     (tmp_path / "empty").mkdir()
     assert not Video.knows(tmp_path / "empty")
     assert not Video.knows(tmp_path / "nowhere.mp4")
