@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.pictures import DamageError, frames_of, line, pixels
+from ssl_robot.datasets.importers._lerobot import located, readable
+from ssl_robot.datasets.pictures import DamageError, frames_of, pixels
 from ssl_robot.errors import InputError
 
 
@@ -48,13 +49,8 @@ class V2:
         """
         path = self._path("data_path", number)
         name = path.relative_to(self._source)
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                table = file.read(list(columns))
-        except FileNotFoundError:
-            raise DamageError(f"{name} is missing") from None
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DamageError(f"{name} cannot be read ({line(error)})") from None
+        with readable(str(name)), pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read(list(columns))
         length = self.lengths[number]
         if len(table) != length:
             raise DamageError(f"{name} has {len(table)} rows where meta/episodes.jsonl says {length}")
@@ -86,14 +82,8 @@ class V2:
             raise DamageError(f"{name} ends after {count} of {len(times)} frames")
 
     def _path(self, template: str, number: int, video: str = "") -> Path:
-        chunk = number // self._info["chunks_size"]
-        try:
-            name = self._info[template].format(episode_chunk=chunk, episode_index=number, video_key=video)
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise InputError(
-                f"{self._source}/meta/info.json has no usable {template}: copy the dataset again."
-            ) from None
-        return self._source / str(name)
+        fields = {"episode_chunk": number // self._info["chunks_size"], "episode_index": number, "video_key": video}
+        return located(self._source, self._info, template, fields)
 
 
 def _lines(source: Path, name: str, *keys: str) -> list[dict[str, Any]]:

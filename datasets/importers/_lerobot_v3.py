@@ -9,6 +9,7 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from ssl_robot.datasets.importers._lerobot import located, readable
 from ssl_robot.datasets.importers._reel import Reel
 from ssl_robot.datasets.pictures import DamageError, line, pixels
 from ssl_robot.errors import InputError
@@ -47,14 +48,10 @@ class V3:
         """
         path = self._path("data_path", self._listed[number], "data/")
         name = str(path.relative_to(self._source))
-        try:
+        with readable(name):
             if self._data is None or self._data.path != path:
                 self._data = _Data(path, name)
             table = self._data.table(number, columns)
-        except FileNotFoundError:
-            raise DamageError(f"{name} is missing") from None
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DamageError(f"{name} cannot be read ({line(error)})") from None
         length = self.lengths[number]
         if len(table) != length:
             raise DamageError(f"{name} has {len(table)} rows of it where meta/episodes says {length}")
@@ -91,13 +88,8 @@ class V3:
         chunk, file = (record.get(f"{prefix}{part}_index") for part in ("chunk", "file"))
         if chunk is None or file is None:
             raise DamageError(f"meta/episodes has no {prefix}chunk_index or {prefix}file_index for it")
-        try:
-            name = self._info[template].format(chunk_index=int(chunk), file_index=int(file), video_key=video)
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise InputError(
-                f"{self._source}/meta/info.json has no usable {template}: copy the dataset again."
-            ) from None
-        return self._source / str(name)
+        fields = {"chunk_index": int(chunk), "file_index": int(file), "video_key": video}
+        return located(self._source, self._info, template, fields)
 
 
 class _Data:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.imports import import_sources
+from ssl_robot.datasets.journal import JournaledFile
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
@@ -230,6 +231,23 @@ def test_a_full_disk_is_a_sentence_and_the_file_stays_whole(tmp_path: Path, room
             episode.add(row_of(row))
         episode.end()
     check(FrameStore(store.path))
+
+
+def test_a_file_that_cannot_be_begun_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a lock: once there is room, the same name can be written."""
+
+    def full(self: JournaledFile) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    with monkeypatch.context() as patched, FrameWriter(tmp_path / "a.h5") as writer:
+        patched.setattr(JournaledFile, "commit", full)
+        with pytest.raises(InputError, match=r"cannot grow \(No space left on device\)"):
+            writer.open(SCHEMA, {})
+    assert list(tmp_path.iterdir()) == []
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        writer.begin().add(row_of(0))
+    check(FrameStore(tmp_path / "a.h5"))
 
 
 def test_a_recording_that_will_not_fit_is_refused_at_its_first_row(tmp_path: Path) -> None:
