@@ -15,7 +15,7 @@ from ssl_robot.errors import InputError
 
 _THREADS = 2  # ISA-L releases the interpreter; more than two threads gained nothing where this was measured
 _LEVEL = 1
-_MAPPED = 2**27  # bytes read through one mapping of a larger file: pages once seen count as our memory
+_MAPPED = 2**28  # bytes read through one mapping of a larger file: pages once seen count as our memory
 
 
 def deflate(frame: NDArray[Any]) -> bytes:
