@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.layout import Plane, checksum_path, columns, fixed, planes
+from ssl_robot.datasets.hdf5 import put_attribute, put_numbers
+from ssl_robot.datasets.layout import Plane, checksum_path, columns, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
 from ssl_robot.frames import Label, Row, Schema
 
@@ -95,10 +96,11 @@ class Demo:
         """Append rows; ``last`` says that none will follow."""
         group = self._data.require_group(self._name)
         if self.rows == 0:
-            group.attrs.update({name: fixed(value) for name, value in self._attributes.items()})
-            group.attrs["independent"] = self._independent
+            for name, value in self._attributes.items():
+                put_attribute(group, name, value)
+            put_attribute(group, "independent", self._independent)
             if not self._independent:
-                group.attrs["content"] = _content(rows[0])
+                put_attribute(group, "content", _content(rows[0]))
         for plane, pictures in zip(self._planes, packed, strict=True):
             self._write_pictures(group, plane.path, plane.shape, plane.dtype, self.rows, pictures)
             if self._raw:
@@ -113,24 +115,28 @@ class Demo:
         self._return += sum(row.reward for row in rows)
         self.rows += len(rows)
 
-    def count(self, data: h5py.Group) -> None:
-        """Let readers see the rows written since the last count."""
-        data[self._name].attrs["num_samples"] = self.rows
-        data.attrs["total"] = int(data.attrs["total"]) + self.rows - self._counted
+    def count(self) -> int:
+        """Let readers see the rows written since the last count; returns how many."""
+        group, new = self._data[self._name], self.rows - self._counted
+        if self._counted:
+            group.attrs["num_samples"] = self.rows
+        else:
+            put_attribute(group, "num_samples", self.rows)
         self._counted = self.rows
+        return new
 
     def finish(self, final: Mapping[str, NDArray[np.uint8]], success: bool | None) -> None:
         """Write what is known only at the end: checksums, final frames, success, return."""
         group = self._data[self._name]
         if not self._independent:
-            group.attrs["return"] = self._return
+            put_attribute(group, "return", self._return)
             if success is not None:
-                group.attrs["success"] = success
+                put_attribute(group, "success", success)
             for camera, frame in final.items():
                 path = f"final_obs/{camera}"
                 self._write_pictures(group, path, frame.shape, frame.dtype, 0, [self._pack(frame)])
                 self._checksums[path] = checksum(np.ascontiguousarray(frame))
-        group.attrs["checksums"] = fixed(json.dumps(self._checksums))
+        put_attribute(group, "checksums", json.dumps(self._checksums))
 
     def drop(self) -> int:
         """Remove the group; returns how many rows it had."""
@@ -142,18 +148,20 @@ class Demo:
     def _write_pictures(
         self, group: h5py.Group, path: str, shape: tuple[int, ...], dtype: Any, first: int, pictures: list[bytes]
     ) -> None:
-        if path not in group:
+        if first == 0:
             options: dict[str, Any] = {} if self._raw else {"compression": "gzip", "shuffle": dtype != np.uint8}
-            group.create_dataset(path, (0, *shape), dtype, chunks=(1, *shape), maxshape=(None, *shape), **options)
-        dataset = group[path]
-        dataset.resize(first + len(pictures), axis=0)
-        origin = (0,) * len(shape)
+            full = (len(pictures), *shape)
+            dataset = group.create_dataset(path, full, dtype, chunks=(1, *shape), maxshape=(None, *shape), **options)
+        else:
+            dataset = group[path]
+            dataset.resize(first + len(pictures), axis=0)
+        chunks, origin = dataset.id, (0,) * len(shape)
         for row, data in enumerate(pictures, first):
-            dataset.id.write_direct_chunk((row, *origin), data)
+            chunks.write_direct_chunk((row, *origin), data)
 
     def _write(self, group: h5py.Group, path: str, values: NDArray[Any], last: bool) -> None:
         if self.rows == 0 and last:
-            _write_whole(group, path, values)
+            put_numbers(group, path, values)
         else:
             if self.rows == 0:
                 # a label may have no numbers, a chunk may not
@@ -163,15 +171,6 @@ class Demo:
             group[path].resize(self.rows + len(values), axis=0)
             group[path][self.rows :] = values
         self._checksums[path] = checksum(np.ascontiguousarray(values), self._checksums.get(path, 0))
-
-
-def _write_whole(group: h5py.Group, path: str, values: NDArray[Any]) -> None:
-    """A data set in one piece, by the low-level calls: an episode has a dozen, and the others take far longer."""
-    kind, space = h5py.h5t.py_create(values.dtype), h5py.h5s.create_simple(values.shape)
-    intermediate = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    intermediate.set_create_intermediate_group(True)
-    dataset = h5py.h5d.create(group.id, path.encode(), kind, space, lcpl=intermediate)
-    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
 
 
 def _numbers(label: Label, row: Row) -> NDArray[np.float64]:

@@ -144,10 +144,8 @@ def columns(schema: Schema) -> list[Column]:
 
 
 def _of_label(label: Label) -> Column:
-    def value(row: Row) -> Any:
-        return np.asarray(row.labels[label.name], np.float64).reshape(-1)
-
-    return Column(column_path(label.name), (len(label.components),), np.float64, value, label)
+    size = len(label.components)
+    return Column(column_path(label.name), (size,), np.float64, lambda row: row.labels[label.name], label)
 
 
 def _of_camera(camera: str, name: str, shape: tuple[int, int]) -> Column:

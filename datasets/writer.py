@@ -3,12 +3,10 @@
 import json
 import os
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.demo import Demo
+from ssl_robot.datasets.flusher import Flusher
 from ssl_robot.datasets.journal import JournaledFile, unused
 from ssl_robot.datasets.layout import (
     FORMAT,
@@ -47,8 +46,9 @@ IfExists = Literal["error", "append", "overwrite"]
 class FrameWriter:
     """Writes episodes into a file; a ``FrameSink``, and a context manager that closes it.
 
-    The file is whole after every flush; one that never got a row is removed again. A file to be replaced stays until
-    the first rows of the new one are on the disk.
+    Rows are packed and written in a thread of its own while the next ones are made. The file is whole after every
+    flush; one that never got a row is removed again. A file to be replaced stays until the first rows of the new one
+    are on the disk.
 
     Args:
         path: The file.
@@ -77,12 +77,13 @@ class FrameWriter:
         self._raw = raw
         self._file: h5py.File | None = None
         self._pool = ThreadPoolExecutor(2)
+        self._lock = threading.Lock()  # of the episodes that wait for the flusher
+        self._writing = threading.Lock()  # of the file
         self._open: list[_Episode] = []
         self._shared: _Episode | None = None
         self._shared_facts: Mapping[str, Any] = {}
         self._expected: int | None = None
         self._waiting = 0
-        self._flushed = time.monotonic()
 
     def open(self, schema: Schema, attributes: Mapping[str, Any], rows: int | None = None) -> None:
         """Begin the file, or go on with it.
@@ -105,6 +106,7 @@ class FrameWriter:
                     raise InputError(f"{self.path} holds other cameras, sizes or labels: choose another --out.")
                 _same_source(self.path, old["data"].attrs, attributes)
         self._journaled = self._place()
+        self._flusher = Flusher(self._flush, FLUSH_SECONDS)
         try:
             self._file = h5py.File(
                 self._journaled,
@@ -146,7 +148,7 @@ class FrameWriter:
             facts = {**(attributes or {}), "seed": -1 if seed is None else seed}
             return self._started(_Episode(self, self._demo(facts, independent=False)))
         facts = dict(attributes or {})
-        full = self._shared is not None and self._shared.demo.rows + len(self._shared.pending) >= GROUP_ROWS
+        full = self._shared is not None and self._shared.rows >= GROUP_ROWS
         if self._shared is None or full or facts != self._shared_facts:
             if self._shared is not None:
                 self._shared.end()
@@ -160,17 +162,20 @@ class FrameWriter:
         return demo
 
     def _started(self, episode: "_Episode") -> "_Episode":
-        self._open.append(episode)
+        with self._lock:
+            self._open.append(episode)
         return episode
 
     def admit(self, episode: "_Episode", row: Row, seed: int) -> None:
-        """Take a row in; it reaches the disk within 1,000 rows, 64 MB of pictures, or with the first after two seconds.
+        """Take a row in; it is written after 1,000 rows, 64 MB of pictures or two seconds.
 
         Raises:
             InputError: If there is no room, or was none before.
             ValueError: If the row is not what the schema says.
         """
         if self.failed:
+            if not self._flusher.told:
+                self._flusher.wait()
             raise InputError(
                 f"{self.path} takes no more rows since one could not be written: record into a new writer."
             )
@@ -178,9 +183,13 @@ class FrameWriter:
         if self._expected is not None:
             self._check_space(episode.demo.estimate(kept), self._expected)
             self._expected = None
-        episode.pending.append((kept, seed))
-        self._waiting += 1
-        if self._waiting >= self._most or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        with self._lock:
+            episode.pending.append((kept, seed))
+            episode.rows += 1
+            self._waiting += 1
+        if self._waiting == self._most:
+            self._flusher.ask()
+        elif self._waiting >= 2 * self._most:  # the disk is slower than the rows: memory is bounded
             self.flush()
 
     def _check_space(self, each: int, rows: int) -> None:
@@ -199,8 +208,18 @@ class FrameWriter:
         Raises:
             InputError: If there is no room; what was flushed before is whole.
         """
-        with _uninterrupted():
-            ready = [episode for episode in self._open if episode.pending or episode.ended]
+        self._flusher.wait()
+
+    def _flush(self) -> None:
+        """What the flusher does: whatever waits, all of it or nothing."""
+        with self._lock:
+            ready = [(episode, *episode.taken()) for episode in self._open if episode.pending or episode.ended]
+            over = [episode for episode, _, _, ended in ready if ended]
+            self._open = [episode for episode in self._open if episode not in over]
+            self._waiting = 0
+        if not ready:
+            return
+        with self._writing:
             try:
                 self._write(ready)
             except OSError as error:
@@ -208,13 +227,10 @@ class FrameWriter:
             except BaseException:
                 self._give_up()
                 raise
-            self._open = [episode for episode in self._open if not episode.ended]
-            self._waiting, self._flushed = 0, time.monotonic()
 
     def _give_up(self) -> None:
         """Leave the file as the last flush left it."""
         self.failed = True
-        self._open.clear()
         self._journaled.abandon()
 
     def _full(self, error: OSError) -> InputError:
@@ -224,18 +240,17 @@ class FrameWriter:
             f"it is whole and holds {self.rows:,} rows of this recording."
         )
 
-    def _write(self, ready: "list[_Episode]") -> None:
+    def _write(self, ready: "list[tuple[_Episode, list[Row], list[int], bool]]") -> None:
         """Rows and their counts, all or none of them."""
         assert self._file is not None
         written = 0
-        for episode in ready:
-            rows, seeds = episode.taken()
+        for episode, rows, seeds, ended in ready:
             if rows:
-                episode.demo.extend(rows, seeds, episode.demo.packed(rows, self._pool), last=episode.ended)
-                episode.demo.count(self._data)
-            if episode.ended and episode.demo.rows:
+                episode.demo.extend(rows, seeds, episode.demo.packed(rows, self._pool), last=ended)
+                written += episode.demo.count()
+            if ended and episode.demo.rows:
                 episode.demo.finish(episode.final, episode.success)
-            written += len(rows)
+        self._data.attrs.modify("total", int(self._data.attrs["total"]) + written)
         self._file.flush()
         self._journaled.commit()
         self.rows += written
@@ -249,8 +264,10 @@ class FrameWriter:
             raise InputError("A row of its own cannot be taken back.")
         if self.failed:
             return
-        self.rows -= episode.demo.drop()
-        self._open.remove(episode)
+        with self._lock:
+            self._open.remove(episode)
+        with self._writing:
+            self.rows -= episode.demo.drop()
 
     def close(self) -> None:
         """Flush and close; an episode without rows leaves nothing, and a file without episodes neither."""
@@ -259,9 +276,10 @@ class FrameWriter:
         try:
             for episode in self._open:
                 episode.ended = True
-            if not self.failed:
+            if not self._flusher.told:
                 self.flush()
         finally:
+            self._flusher.stop()
             self._pool.shutdown()
             self._shut(self._file)
 
@@ -290,6 +308,7 @@ class _Episode:
     def __init__(self, writer: FrameWriter, demo: Demo) -> None:
         self.writer, self.demo = writer, demo
         self.pending: list[tuple[Row, int]] = []
+        self.rows = 0
         self.ended = False
         self.final: dict[str, NDArray[np.uint8]] = {}
         self.success: bool | None = None
@@ -300,13 +319,15 @@ class _Episode:
 
     def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
         """Nothing more comes."""
-        self.final, self.success, self.ended = dict(final or {}), success, True
+        self.final, self.success = dict(final or {}), success
+        self.ended = True  # last: the flusher looks at it first
 
-    def taken(self) -> tuple[list[Row], list[int]]:
-        """The rows that wait, which wait no longer, and their seeds."""
+    def taken(self) -> tuple[list[Row], list[int], bool]:
+        """The rows that wait, which wait no longer, their seeds, and whether they are the last."""
+        ended = self.ended
         rows, seeds = [row for row, _ in self.pending], [seed for _, seed in self.pending]
         self.pending = []
-        return rows, seeds
+        return rows, seeds, ended
 
 
 class _Independent:
@@ -321,22 +342,6 @@ class _Independent:
 
     def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
         """The group stays open for the next one; final frames of independent rows are not kept."""
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Puts Ctrl-C off to the end: half a flush would be lost rows."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-        if noted:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _same_source(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

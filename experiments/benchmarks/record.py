@@ -33,6 +33,8 @@ def run(folder: Path, env_id: str, size: int, steps: int, rounds: int) -> list[t
     acting["ssl-robot, raw"] = _ours(folder, env_id, sight, steps, raw=True)
     if importlib.util.find_spec("minari"):
         acting |= {f"Minari, {name}": _minari(env_id, sight, steps, name == "JPEG (lossy)") for name in _MINARI}
+    if importlib.util.find_spec("stable_worldmodel"):
+        acting["stable-worldmodel, raw"] = _worldmodel(folder, env_id, sight, steps)
     title = f"recording {env_id} at {size} px, {steps:,} steps"
     rows = [_noted(row, folder, steps) for row in alternated(acting, BARE, rounds, title)]
     frames = _seen(env_id, sight, min(steps, 500))
@@ -133,6 +135,29 @@ def _minari(env_id: str, sight: Sight, steps: int, jpeg: bool) -> Callable[[int]
     return loop
 
 
+def _worldmodel(folder: Path, env_id: str, sight: Sight, steps: int) -> Callable[[int], int]:
+    """Its file's own writer, fed with whole episodes as its ``World.collect`` does; it keeps no poses."""
+    from stable_worldmodel.data.formats.hdf5 import HDF5Writer
+
+    env = _Seen(make(env_id, sight))
+
+    def loop(turn: int) -> int:
+        env.action_space.seed(turn)
+        with HDF5Writer(folder / "stable-worldmodel, raw.h5", mode="overwrite") as writer:
+            done = 0
+            while done < steps:
+                pixels, actions, over = [env.reset(seed=1000 * turn + done)[0]], [], False
+                while not over and done < steps:
+                    actions.append(env.action_space.sample())
+                    pixel, _, terminated, truncated, _ = env.step(actions[-1])
+                    over, done = terminated or truncated, done + 1
+                    pixels.append(pixel)
+                writer.write_episode({"pixels": pixels[:-1], "action": actions})
+        return steps
+
+    return loop
+
+
 def _seen(env_id: str, sight: Sight, count: int) -> NDArray[np.uint8]:
     env = _Seen(make(env_id, sight))
     frames: list[Any] = []
@@ -193,15 +218,29 @@ def _write_gzip(folder: Path, frames: NDArray[np.uint8]) -> Callable[[int], int]
     return loop
 
 
+def _write_worldmodel(folder: Path, frames: NDArray[np.uint8]) -> Callable[[int], int]:
+    from stable_worldmodel.data.formats.hdf5 import HDF5Writer
+
+    def loop(turn: int) -> int:
+        with HDF5Writer(folder / "stable-worldmodel, writing.h5", mode="overwrite") as writer:
+            writer.write_episode({"pixels": list(frames), "action": np.zeros((len(frames), 2))})
+        return len(frames)
+
+    return loop
+
+
 _WRITERS: dict[str, Callable[[Path, NDArray[np.uint8]], Callable[[int], int]]] = {
     "ssl-robot, writing": _write_ours,
     "LeRobot, PNG": _write_lerobot,
     "robomimic --compress": _write_gzip,
+    "stable-worldmodel, writing": _write_worldmodel,
 }
+_NEEDS = {"LeRobot": "lerobot", "stable-worldmodel": "stable_worldmodel"}
 
 
 def _there(name: str) -> bool:
-    return not name.startswith("LeRobot") or importlib.util.find_spec("lerobot") is not None
+    package = _NEEDS.get(name.split(",")[0])
+    return package is None or importlib.util.find_spec(package) is not None
 
 
 def _noted(row: Timed, folder: Path, frames: int) -> Timed:

@@ -173,6 +173,30 @@ def test_a_flush_that_fails_in_any_way_leaves_the_file_as_it_was(
     check(store)
 
 
+def test_rows_reach_the_disk_although_none_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl_robot.datasets.writer.FLUSH_SECONDS", 0.05)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        episode = writer.begin()
+        episode.add(row_of(0))
+        patience = time.monotonic() + 20
+        while writer.rows < 1 and time.monotonic() < patience:
+            time.sleep(0.01)
+        assert writer.rows == 1
+
+
+def test_what_goes_wrong_behind_the_recording_loop_is_said_at_the_latest_when_it_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssl_robot.datasets.demo.Demo.count", lambda *_: 1 / 0)
+    writer = FrameWriter(tmp_path / "a.h5")
+    writer.open(SCHEMA, {})
+    writer.begin().add(row_of(0))
+    with pytest.raises(ZeroDivisionError):
+        writer.close()
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_a_full_disk_is_no_bad_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     three_rows(tmp_path / "a.h5", 0)
 
