@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.hdf5 import put_attribute, put_numbers
-from ssl_robot.datasets.layout import Plane, checksum_path, columns, planes
+from ssl_robot.datasets.layout import checksum_path, columns, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
 from ssl_robot.frames import Label, Row, Schema
 
 _CHUNK_ROWS = 64  # of numbers that come in several flushes
 _PLACE = 120  # bytes that HDF5 needs to find a chunk again
-_THREADS = 2
 
 
 class Demo:
@@ -82,15 +81,13 @@ class Demo:
 
     def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
         """The pictures of rows as they are stored, for each plane."""
-        parts = np.array_split(np.arange(len(rows)), _THREADS)  # one task each: to hand over single ones costs more
-        found: list[list[bytes]] = []
-        for plane in self._planes:
+        half = len(rows) // 2
+        other = pool.submit(self._packed, rows[:half])  # half of them each: to hand over single ones costs more
+        mine = self._packed(rows[half:])
+        return [first + second for first, second in zip(other.result(), mine, strict=True)]
 
-            def pack(part: NDArray[np.int64], plane: Plane = plane) -> list[bytes]:
-                return [self._pack(plane.value(rows[i])) for i in part.tolist()]
-
-            found.append([data for done in pool.map(pack, parts) for data in done])
-        return found
+    def _packed(self, rows: Sequence[Row]) -> list[list[bytes]]:
+        return [[self._pack(plane.value(row)) for row in rows] for plane in self._planes]
 
     def extend(self, rows: Sequence[Row], seeds: Sequence[int], packed: list[list[bytes]], last: bool) -> None:
         """Append rows; ``last`` says that none will follow."""

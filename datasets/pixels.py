@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ssl_robot.errors import InputError
 
-_THREADS = 2  # ISA-L releases the interpreter; more than two threads gained nothing where this was measured
 _LEVEL = 1
 _MAPPED = 2**28  # bytes read through one mapping of a larger file: pages once seen count as our memory
 
@@ -102,12 +101,14 @@ class Chunks:
 
     def _inflated(self, mapped: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         out = np.empty((len(indices), self._bytes), np.uint8)
-        if len(indices) < 32:  # starting threads would cost more than they save
+        half = len(indices) // 2
+        if half < 16:  # starting a thread would cost more than it saves
             self._inflate(mapped, indices, out)
-        else:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                parts = [slice(first, None, _THREADS) for first in range(_THREADS)]
-                list(pool.map(lambda part: self._inflate(mapped, indices[part], out[part]), parts))
+            return out
+        with ThreadPoolExecutor(1) as pool:  # and this thread itself: two new ones were often put on the same core
+            other = pool.submit(self._inflate, mapped, indices[:half], out[:half])
+            self._inflate(mapped, indices[half:], out[half:])
+            other.result()
         return out
 
     def _inflate(self, mapped: NDArray[np.uint8], indices: NDArray[np.int64], out: NDArray[np.uint8]) -> None:

@@ -76,7 +76,7 @@ class FrameWriter:
         self._replaces = if_exists == "overwrite" and self.path.exists()
         self._raw = raw
         self._file: h5py.File | None = None
-        self._pool = ThreadPoolExecutor(2)
+        self._pool = ThreadPoolExecutor(1)
         self._lock = threading.Lock()  # of the episodes that wait for the flusher
         self._writing = threading.Lock()  # of the file
         self._open: list[_Episode] = []

@@ -30,6 +30,8 @@ def run(folder: Path, env_id: str, size: int, steps: int, rounds: int) -> list[t
     """
     sight = Sight(size)
     acting = {BARE: _bare(env_id, sight, steps), "ssl-robot": _ours(folder, env_id, sight, steps, raw=False)}
+    if _draws_itself(env_id, sight):
+        acting["Gymnasium's own loop: act, step, render()"] = _gymnasium(env_id, sight, steps)
     acting["ssl-robot, raw"] = _ours(folder, env_id, sight, steps, raw=True)
     if importlib.util.find_spec("minari"):
         acting |= {f"Minari, {name}": _minari(env_id, sight, steps, name == "JPEG (lossy)") for name in _MINARI}
@@ -65,6 +67,32 @@ def _bare(env_id: str, sight: Sight, steps: int) -> Callable[[int], int]:
                 world.look(observation, info)
             observation, _, terminated, truncated, info = world.env.step(world.env.action_space.sample())
             world.look(observation, info)
+            over = terminated or truncated
+        return steps
+
+    return loop
+
+
+def _draws_itself(env_id: str, sight: Sight) -> bool:
+    world = make(env_id, sight)
+    found = hasattr(world.env.unwrapped, "mujoco_renderer")
+    world.close()
+    return found
+
+
+def _gymnasium(env_id: str, sight: Sight, steps: int) -> Callable[[int], int]:
+    """The same without anything of ours: what a user's loop costs before recording is thought of."""
+    env = gym.make(env_id, render_mode="rgb_array", width=sight.size, height=sight.size)
+
+    def loop(turn: int) -> int:
+        env.action_space.seed(turn)
+        over = True
+        for step in range(steps):
+            if over:
+                env.reset(seed=1000 * turn + step)
+                env.render()
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            env.render()
             over = terminated or truncated
         return steps
 
@@ -139,7 +167,7 @@ def _worldmodel(folder: Path, env_id: str, sight: Sight, steps: int) -> Callable
     """Its file's own writer, fed with whole episodes as its ``World.collect`` does; it keeps no poses."""
     from stable_worldmodel.data.formats.hdf5 import HDF5Writer
 
-    env = _Seen(make(env_id, sight))
+    env: gym.Env[Any, Any] = _Seen(make(env_id, sight))
 
     def loop(turn: int) -> int:
         env.action_space.seed(turn)

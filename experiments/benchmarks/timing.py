@@ -33,7 +33,7 @@ class Timed:
 def alternated(
     candidates: Mapping[str, Callable[[int], int]], baseline: str, rounds: int, title: str = "bench"
 ) -> list[Timed]:
-    """Run every candidate once per round, in an order that changes.
+    """Run every candidate once per round, in an order that changes, for each leaves caches and heap to the next.
 
     Args:
         candidates: From the round's number to the number of frames handled.
@@ -44,8 +44,7 @@ def alternated(
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     counts: dict[str, int] = {}
     for turn in tqdm(range(rounds + 1), desc=title, unit="round"):
-        names = list(candidates)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in np.random.default_rng(turn).permutation(list(candidates)).tolist():
             began = time.perf_counter()
             counts[name] = candidates[name](turn)
             seconds[name].append(time.perf_counter() - began)
