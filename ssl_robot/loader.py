@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot.frames import Frames
-from ssl_robot.views import reduced
+from ssl_robot.sampling import on, reduced
 
 Way = Literal["resident", "random", "blocks"]
 RESIDENT_BYTES = 4 * 2**30  # frames up to this size are read once and stay on the device
@@ -79,29 +79,24 @@ class Loader:
             batch: Frames at a time.
 
         Yields:
-            Places among the rows, (batch,) int64, and their frames, (batch, h, w, 3) uint8, both on the device.
+            Places among the rows, (batch,) int64, on the CPU, and their frames, (batch, h, w, 3) uint8, on the device.
         """
         order = shuffled(len(self), self._seed, epoch, _BLOCK if self.way == "blocks" else 1)
         parts = [order[first : first + batch] for first in range(0, len(self) - batch + 1, batch)]
         if self._resident is not None:
             for part in parts:
-                places = part.to(self._device)
-                yield places, self._resident[places]
+                yield part, self._resident[on(self._device, part)]
             return
         with ThreadPoolExecutor(1) as reader:
             waiting: list[Future[Tensor]] = []
             for i, part in enumerate(parts):
                 for ahead in parts[i + len(waiting) : i + 1 + _AHEAD]:
                     waiting.append(reader.submit(self._read, self._rows[ahead.numpy()]))
-                yield part.to(self._device), waiting.pop(0).result()
+                yield part, waiting.pop(0).result()
 
     def _read(self, rows: NDArray[np.int64]) -> Tensor:
         """Frames no larger than views need, on the device."""
-        frames = torch.from_numpy(self._frames.take(rows)).to(self._device)
-        if min(frames.shape[1:3]) <= 2 * self._size:
-            return frames
-        images = reduced(frames.permute(0, 3, 1, 2).float() / 255, self._size)
-        return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return reduced(torch.from_numpy(self._frames.take(rows)).to(self._device), self._size)
 
 
 def shuffled(count: int, seed: int, epoch: int, block: int = 1) -> Tensor:

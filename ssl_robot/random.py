@@ -30,13 +30,26 @@ def uniforms(seed: int, step: int, samples: Tensor, stream: int, count: int) -> 
     Returns:
         (b, count) float32.
     """
-    state = _mix(torch.full_like(samples, seed))
-    for coordinate in (step, stream):
-        state = _mix(state + coordinate)
-    state = _mix(state + samples)
     columns = torch.arange(count, device=samples.device)
-    bits = _mix(state[:, None] + columns)
-    return _shift(bits, 40).to(torch.float32) / 2**24
+    return table(seed, step, samples, torch.full_like(columns, stream), columns)
+
+
+def table(seed: int, step: int, samples: Tensor, streams: Tensor, columns: Tensor) -> Tensor:
+    """Numbers in [0, 1) for several purposes at once: column j is number ``columns[j]`` of stream ``streams[j]``.
+
+    Args:
+        seed: The run's seed.
+        step: Counts the batches.
+        samples: Which samples, int64, (b,).
+        streams: The purpose of each column, int64, (n,).
+        columns: Which of that purpose's numbers, int64, (n,).
+
+    Returns:
+        (b, n) float32.
+    """
+    state = _mix(_mix(torch.full_like(streams, seed)) + step)
+    state = _mix(_mix(state + streams)[None] + samples[:, None])
+    return _shift(_mix(state + columns), 40).to(torch.float32) / 2**24
 
 
 def _mix(state: Tensor) -> Tensor:

@@ -5,16 +5,26 @@ methods turn uniform random numbers into parameters and parameters into a part o
 
 - a *geometry* gives one matrix per sample, from places in the view to places in the frame; the matrices of all
   geometries are multiplied and the frame is sampled once;
-- a *colour* maps (b, 3, h, w) in [0, 1] to the same, pixel by pixel;
-- a *filter* maps (b, 3, h, w) in [0, 1] to the same, looking at neighbours.
+- a *colour* maps (b, 3, h, w) in [0, 1] to the same, pixel by pixel, without looking at what the numbers are: colours
+  that follow each other are compiled into one pass;
+- a *filter* maps (b, 3, h, w) in [0, 1] to the same, looking at neighbours, and is given only the samples that drew it;
+- a *source* shows another frame instead: the same thing at another time, or through another camera.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from ssl_robot.errors import InputError
+
+
+def strength(default: float, least: float, most: float) -> Any:
+    """A field that is a number between two others, both allowed."""
+    return field(default=default, metadata={"least": least, "most": most})
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,24 @@ class Invariance:
 
     Attributes:
         p: Share of the views it is applied to.
+
+    Raises:
+        InputError: If a strength is not a number or out of its range.
     """
 
     hides: ClassVar[str]
     draws: ClassVar[int]
+    together: ClassVar[str] = ""  # invariances of the same word are applied to the same samples
 
-    p: float = 1.0
+    p: float = strength(1.0, 0, 1)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, least, most = getattr(self, item.name), item.metadata["least"], item.metadata["most"]
+            number = isinstance(value, int | float) and math.isfinite(value)
+            if not number or not least <= value <= most:
+                name = type(self).__module__.rpartition(".")[2]
+                raise InputError(f"{name}.{item.name} is {value}, but must be a number from {least:g} to {most:g}.")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Parameters from uniform numbers.
@@ -69,6 +91,9 @@ class Invariance:
 class Geometry(Invariance):
     """Moves pixels: contributes a matrix."""
 
+    projective: ClassVar[bool] = False  # whether the matrix's last row may be anything but 0, 0, 1
+    upright: ClassVar[bool] = False  # whether rows stay rows and columns columns
+
     def matrix(self, parameters: Tensor) -> Tensor:
         """From places in the view to places in the frame, both in [-1, 1], x to the right and y down.
 
@@ -95,13 +120,13 @@ class Colour(Invariance):
 
 
 class Filter(Invariance):
-    """Changes each pixel by its neighbours."""
+    """Changes each pixel by its neighbours, or its place."""
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
         """Filtered images.
 
         Args:
-            images: (b, 3, h, w) in [0, 1].
+            images: (b, 3, h, w) in [0, 1]; only samples that drew the filter.
             parameters: (b, parameters).
         """
         raise NotImplementedError

@@ -8,7 +8,8 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from ssl_robot.invariances import Filter
+from ssl_robot.errors import InputError
+from ssl_robot.invariances import Filter, strength
 
 _RADII = 3  # a kernel reaches three standard deviations to either side
 
@@ -25,9 +26,14 @@ class Blur(Filter):
     hides: ClassVar[str] = "fine detail"
     draws: ClassVar[int] = 1
 
-    p: float = 0.5
-    low: float = 0.1 / 224
-    high: float = 2.0 / 224
+    p: float = strength(0.5, 0, 1)
+    low: float = strength(0.1 / 224, 0, 0.25)
+    high: float = strength(2.0 / 224, 0, 0.25)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low > self.high:
+            raise InputError(f"blur.low is {self.low}, but must be at most blur.high, {self.high}.")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Standard deviation as a share of the side, (b, 1)."""

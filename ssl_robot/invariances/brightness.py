@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.invariances import Colour
+from ssl_robot.invariances import Colour, strength
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Brightness(Colour):
 
     hides: ClassVar[str] = "lighting"
     draws: ClassVar[int] = 1
+    together: ClassVar[str] = "jitter"
 
-    gain: float = 0.4
+    gain: float = strength(0.4, 0, 1)
 
     def parameters(self, u: Tensor) -> Tensor:
         """The factor, (b, 1)."""

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot.invariances import Geometry, matrices
+from ssl_robot.errors import InputError
+from ssl_robot.invariances import Geometry, matrices, strength
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,27 @@ class Crop(Geometry):
     """Where things are in the frame, and how large.
 
     Attributes:
-        scale: Smallest share of the frame's area that is kept; the largest is all of it.
+        scale: Smallest share of the frame's area that is kept.
+        largest: Largest share.
         aspect: Largest ratio of width to height; its inverse is the smallest.
     """
 
     hides: ClassVar[str] = "place and size"
+    upright: ClassVar[bool] = True
     draws: ClassVar[int] = 4
 
-    scale: float = 0.2
-    aspect: float = 4 / 3
+    scale: float = strength(0.2, 0.01, 1)
+    largest: float = strength(1.0, 0.01, 1)
+    aspect: float = strength(4 / 3, 1, 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale > self.largest:
+            raise InputError(f"crop.scale is {self.scale}, but must be at most crop.largest, {self.largest}.")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Half width, half height, centre x, centre y of the part, in [-1, 1] of the frame, (b, 4)."""
-        area = self.scale + (1 - self.scale) * u[:, 0]
+        area = self.scale + (self.largest - self.scale) * u[:, 0]
         stretch = ((2 * u[:, 1] - 1) * math.log(self.aspect) / 2).exp()
         width, height = ((area.sqrt() * side).clamp(max=1.0) for side in (stretch, 1 / stretch))
         x, y = (2 * u[:, 2] - 1) * (1 - width), (2 * u[:, 3] - 1) * (1 - height)
@@ -48,7 +57,7 @@ class Crop(Geometry):
     def orbit(self, images: Tensor) -> Iterator[Tensor]:
         """The whole and nine parts of the middling size: a sample of the crops, not a group."""
         yield images
-        side = math.sqrt((1 + self.scale) / 2)
+        side = math.sqrt((self.largest + self.scale) / 2)
         for x, y in product((-1, 0, 1), repeat=2):
             part = torch.tensor([[side, side, x * (1 - side), y * (1 - side)]], device=images.device)
             matrix = self.matrix(part).expand(len(images), 3, 3)[:, :2]

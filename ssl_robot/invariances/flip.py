@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.invariances import Geometry, matrices
+from ssl_robot.invariances import Geometry, matrices, strength
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,10 @@ class Flip(Geometry):
     """Left against right, and clockwise against anticlockwise."""
 
     hides: ClassVar[str] = "left and right"
+    upright: ClassVar[bool] = True
     draws: ClassVar[int] = 0
 
-    p: float = 0.5
+    p: float = strength(0.5, 0, 1)
 
     def parameters(self, u: Tensor) -> Tensor:
         """-1 where flipped, (b, 1)."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.invariances import Colour, luma
+from ssl_robot.invariances import Colour, luma, strength
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Gray(Colour):
     hides: ClassVar[str] = "colour"
     draws: ClassVar[int] = 0
 
-    p: float = 0.2
+    p: float = strength(0.2, 0, 1)
 
     def parameters(self, u: Tensor) -> Tensor:
         """Share of colour that stays: none, (b, 1)."""

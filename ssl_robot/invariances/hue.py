@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from kornia.color import hsv_to_rgb, rgb_to_hsv
 from torch import Tensor
 
-from ssl_robot.invariances import Colour
+from ssl_robot.invariances import Colour, strength
 
 _ORBIT = 12
+_LEAST = 1e-6  # of chroma: below it a pixel is grey and has no hue
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Hue(Colour):
 
     hides: ClassVar[str] = "colour"
     draws: ClassVar[int] = 1
+    together: ClassVar[str] = "jitter"
 
-    turn: float = 0.5
+    turn: float = strength(0.5, 0, 0.5)
 
     def parameters(self, u: Tensor) -> Tensor:
         """The turn in radians, (b, 1)."""
@@ -36,10 +37,24 @@ class Hue(Colour):
         return torch.zeros(1)
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """Exact, through HSV."""
-        hue, saturation, value = rgb_to_hsv(images).unbind(1)
-        turned = torch.remainder(hue + parameters[:, :, None], 2 * math.pi)
-        return hsv_to_rgb(torch.stack([turned, saturation, value], 1))
+        """Exact: the largest and smallest of a pixel's three numbers stay, as HSV has it, and the hue moves."""
+        red, green, blue = images.unbind(1)
+        value = images.amax(1)
+        chroma = value - images.amin(1)
+        share = 1 / chroma.clamp(min=_LEAST)
+        sixths = torch.where(
+            value == red,
+            (green - blue) * share,
+            torch.where(value == green, (blue - red) * share + 2, (red - green) * share + 4),
+        )
+        sixths = sixths + parameters[:, :, None] * (3 / math.pi)
+
+        def channel(offset: int) -> Tensor:
+            k = sixths + offset
+            k = k - 6 * torch.floor(k / 6)
+            return value - chroma * torch.minimum(k, 4 - k).clamp(0, 1)
+
+        return torch.stack([channel(5), channel(3), channel(1)], 1)
 
     def orbit(self, images: Tensor) -> Iterator[Tensor]:
         """Twelve turns of 30 degrees: a group."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.invariances import Geometry, matrices
+from ssl_robot.invariances import Geometry, matrices, strength
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Rotation(Geometry):
     hides: ClassVar[str] = "orientation"
     draws: ClassVar[int] = 1
 
-    degrees: float = 180.0
+    degrees: float = strength(180.0, 0, 180)
 
     def parameters(self, u: Tensor) -> Tensor:
         """The angle in radians, (b, 1)."""

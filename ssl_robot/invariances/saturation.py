@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.invariances import Colour, luma
+from ssl_robot.invariances import Colour, luma, strength
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Saturation(Colour):
 
     hides: ClassVar[str] = "strength of colour"
     draws: ClassVar[int] = 1
+    together: ClassVar[str] = "jitter"
 
-    gain: float = 0.4
+    gain: float = strength(0.4, 0, 1)
 
     def parameters(self, u: Tensor) -> Tensor:
         """The factor, (b, 1)."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot.invariances import Geometry, matrices
+from ssl_robot.invariances import Geometry, matrices, strength
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,10 @@ class Shift(Geometry):
     """
 
     hides: ClassVar[str] = "place"
+    upright: ClassVar[bool] = True
     draws: ClassVar[int] = 2
 
-    reach: float = 4 / 84
+    reach: float = strength(4 / 84, 0, 0.5)
 
     def parameters(self, u: Tensor) -> Tensor:
         """Shift in x and y, in [-1, 1] of the frame, (b, 2)."""

@@ -24,7 +24,7 @@ def test_a_recipe_survives_json(names: list[str], p: float) -> None:
 def test_simsiam_is_the_papers() -> None:
     """Random crop from .2, flip, jitter (.4, .4, .4, .1) at .8, grey at .2, blur of .1 to 2 pixels of 224 at .5."""
     strengths = Recipe.named("simsiam").as_dict()
-    assert strengths["crop"] == {"p": 1.0, "scale": 0.2, "aspect": 4 / 3}
+    assert strengths["crop"] == {"p": 1.0, "scale": 0.2, "largest": 1.0, "aspect": 4 / 3}
     assert strengths["flip"] == {"p": 0.5}
     for name in ("brightness", "contrast", "saturation"):
         assert strengths[name] == {"p": 0.8, "gain": 0.4}
@@ -57,8 +57,8 @@ def test_without_leaves_the_order_of_the_rest() -> None:
 
 
 def test_an_unknown_recipe_lists_the_recipes() -> None:
-    with pytest.raises(InputError, match=r"no recipe 'simclr'.*simsiam, crop, colour, shift, none"):
-        Recipe.named("simclr")
+    with pytest.raises(InputError, match=r"no recipe 'simclear'.*simsiam, simclr, .*none"):
+        Recipe.named("simclear")
 
 
 def test_an_unknown_invariance_lists_the_invariances() -> None:
