@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.hdf5 import put_attribute, put_numbers
+from ssl_robot.datasets.hdf5 import make_pictures, put_attribute, put_numbers
 from ssl_robot.datasets.layout import checksum_path, columns, planes
 from ssl_robot.datasets.pixels import checksum, deflate, plain
 from ssl_robot.frames import Label, Row, Schema
@@ -40,6 +40,7 @@ class Demo:
     ) -> None:
         self._data, self._name, self._raw, self._independent = data, name, raw, independent
         self._planes, self._columns, self._labels = planes(schema), columns(schema), schema.labels
+        self._cameras = schema.cameras
         self._attributes = attributes
         self._checksums: dict[str, int] = {}
         self._return = 0.0
@@ -69,15 +70,22 @@ class Demo:
                 depths={name: depth.copy() for name, depth in row.depths.items()},
             )
             for plane in self._planes:
-                picture = plane.value(copied)
-                if picture.shape != plane.shape or picture.dtype != plane.dtype:
-                    raise ValueError(
-                        f"{plane.path} takes {np.dtype(plane.dtype)} of {plane.shape}, not {picture.dtype} of "
-                        f"{picture.shape}."
-                    )
+                _fits(plane.path, plane.value(copied), plane.shape, plane.dtype)
         except KeyError as error:
             raise ValueError(f"The row lacks {error}, which the schema has.") from None
         return copied
+
+    def kept_final(self, final: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+        """A copy of final frames that can be written; not every camera needs one.
+
+        Raises:
+            ValueError: If one is of a camera that the schema lacks, or has not the schema's shape and type.
+        """
+        for camera, frame in final.items():
+            if camera not in self._cameras:
+                raise ValueError(f"The final frames have a camera '{camera}', which the schema lacks.")
+            _fits(f"final_obs/{camera}", frame, self._cameras[camera], np.uint8)
+        return {camera: frame.copy() for camera, frame in final.items()}
 
     def packed(self, rows: Sequence[Row], pool: ThreadPoolExecutor) -> list[list[bytes]]:
         """The pictures of rows as they are stored, for each plane."""
@@ -146,13 +154,12 @@ class Demo:
         self, group: h5py.Group, path: str, shape: tuple[int, ...], dtype: Any, first: int, pictures: list[bytes]
     ) -> None:
         if first == 0:
-            options: dict[str, Any] = {} if self._raw else {"compression": "gzip", "shuffle": dtype != np.uint8}
-            full = (len(pictures), *shape)
-            dataset = group.create_dataset(path, full, dtype, chunks=(1, *shape), maxshape=(None, *shape), **options)
+            chunks = make_pictures(group, path, len(pictures), shape, dtype, self._raw)
         else:
             dataset = group[path]
             dataset.resize(first + len(pictures), axis=0)
-        chunks, origin = dataset.id, (0,) * len(shape)
+            chunks = dataset.id
+        origin = (0,) * len(shape)
         for row, data in enumerate(pictures, first):
             chunks.write_direct_chunk((row, *origin), data)
 
@@ -168,6 +175,11 @@ class Demo:
             group[path].resize(self.rows + len(values), axis=0)
             group[path][self.rows :] = values
         self._checksums[path] = checksum(np.ascontiguousarray(values), self._checksums.get(path, 0))
+
+
+def _fits(path: str, picture: NDArray[Any], shape: tuple[int, ...], dtype: Any) -> None:
+    if picture.shape != shape or picture.dtype != dtype:
+        raise ValueError(f"{path} takes {np.dtype(dtype)} of {shape}, not {picture.dtype} of {picture.shape}.")
 
 
 def _numbers(label: Label, row: Row) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """A recording of ours in the layout of others: what an exporter is, and the program around it."""
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Wish:
     Attributes:
         name: What the dataset will be called: the last part of its folder.
         video: Encoder of lossy videos; ``None`` keeps every pixel.
-        fps: Frames per second, where the recording does not say.
+        fps: Frames per second, positive; ``None`` where neither the recording nor the user says.
     """
 
     name: str
@@ -86,7 +87,8 @@ def export_store(
         fps: Frames per second, where the recording does not say.
 
     Raises:
-        InputError: If the recording cannot be read, the folder exists, or the format cannot hold what is wished.
+        InputError: If the recording cannot be read or says other frames per second, the folder exists, or the format
+            cannot hold what is wished.
     """
     if out.exists():
         raise InputError(f"{out} exists: choose another --out.")
@@ -94,16 +96,29 @@ def export_store(
         raise InputError(f"The folder {out.parent} does not exist: make it, or choose another --out.")
     cls: Any = catalogue.found(ssl_robot.datasets.exporters, format)
     source = Recording(store, None, camera)
+    wish = Wish(out.name, video, _rate(source.attributes, fps))
     episodes = source.episodes()
     done = Exported(warnings=list(_left_out(source.schema, format)))
     with _beside(out) as folder, tqdm(total=sum(item.frames for item in episodes), unit="frame", desc="export") as bar:
-        exporter: Exporter = cls(folder, source.schema, source.attributes, Wish(out.name, video, fps))
+        exporter: Exporter = cls(folder, source.schema, source.attributes, wish)
         for episode in episodes:
             exporter.add(episode, _counted(episode, done, bar))
             done.episodes += 1
         exporter.close()
         done.warnings += exporter.warnings
     return done
+
+
+def _rate(attributes: Mapping[str, Any], wished: float | None) -> float | None:
+    """Frames per second as the recording says, or else as is wished."""
+    if wished is not None and not 0 < wished < math.inf:
+        raise InputError(f"There are no {wished:g} frames per second: give a positive --fps.")
+    said = float(attributes.get("fps") or 0)
+    if not 0 < said < math.inf:
+        return wished
+    if wished is not None and not math.isclose(wished, said, rel_tol=1e-6):
+        raise InputError(f"The recording was made at {said:g} frames per second, not {wished:g}: leave out --fps.")
+    return said
 
 
 def _counted(episode: Episode, done: Exported, bar: "tqdm[Any]") -> Iterator[Row]:

@@ -147,15 +147,30 @@ def opened(source: Path, format: str, size: int | None, cameras: Sequence[str]) 
     """
     if not source.exists():
         raise InputError(f"There is no {source}: give the folder or file of a dataset.")
-    known = catalogue.names(ssl_robot.datasets.importers)
-    for name in known if format == "auto" else [format]:
+    name = _recognised(source) if format == "auto" else format
+    if not name:
+        known = ", ".join(catalogue.names(ssl_robot.datasets.importers))
+        raise InputError(
+            f"{source} is not a dataset of a known format ({known}): give the dataset's root folder or file."
+        )
+    cls: Any = catalogue.found(ssl_robot.datasets.importers, name)
+    try:
+        importer: Importer = cls(source, size, cameras)
+    except InputError as error:
+        seems = "" if cls.knows(source) else _recognised(source)
+        if not seems:
+            raise
+        raise InputError(f"{str(error).rstrip('.')}; this looks like {seems}: say --format {seems}.") from None
+    return importer
+
+
+def _recognised(source: Path) -> str:
+    """The first format that a source looks like; empty if it looks like none."""
+    for name in catalogue.names(ssl_robot.datasets.importers):
         cls: Any = catalogue.found(ssl_robot.datasets.importers, name)
-        if format != "auto" or cls.knows(source):
-            importer: Importer = cls(source, size, cameras)
-            return importer
-    raise InputError(
-        f"{source} is not a dataset of a known format ({', '.join(known)}): give the dataset's root folder or file."
-    )
+        if cls.knows(source):
+            return name
+    return ""
 
 
 def _importers(

@@ -87,11 +87,6 @@ def _problem(file: h5py.File, path: Path) -> str:
     return ""
 
 
-def demos(data: h5py.Group) -> list[str]:
-    """Names of the groups that hold rows, in order; one that its writer had no time to fill is none."""
-    return [name for name in demo_names(data) if data[name].attrs["num_samples"] > 0]
-
-
 def demo_names(data: h5py.Group) -> list[str]:
     """Names of the demonstrations, in order; other groups that somebody added are passed over."""
     names = [name for name in data if name.startswith("demo_") and name[5:].isdecimal()]

@@ -16,8 +16,7 @@ from ssl_robot.frames import Row
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 LOSSY = "The pictures of {} are JPEG, which is lossy: not quite what the camera saw."
-
-
+LOSSY_VIDEO = "The pictures of {} were compressed as {}, which is lossy: not quite what the camera saw."
 _FLAT = 2  # grey levels
 
 
@@ -67,6 +66,20 @@ def _broken(data: bytes) -> bool:
 def is_jpeg(data: bytes) -> bool:
     """Whether an encoded picture is a JPEG, and so not quite what the camera saw."""
     return data[:2] == b"\xff\xd8"
+
+
+def is_lossy(codec: str, layout: str) -> bool:
+    """Whether a video's pictures are not quite what the camera saw; one that may have lost detail counts as lossy.
+
+    Args:
+        codec: As FFmpeg calls it, as in ``h264``.
+        layout: Of the pixels, as in ``yuv420p``: with chroma for colours, even a lossless codec rounds them.
+    """
+    try:
+        coder, form = av.Codec(codec, "r"), av.VideoFormat(layout)
+    except (av.codec.codec.UnknownCodecError, ValueError):
+        return True
+    return not coder.lossless or coder.lossy or not (form.is_rgb or layout.startswith("gray"))
 
 
 def frames_of(path: Path, name: str) -> Iterator[av.VideoFrame]:

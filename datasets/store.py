@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.datasets.layout import Plane, checksum_path, column_path, demos, open_file, plain, planes, schema_of
+from ssl_robot.datasets.hdf5 import attribute, attributes, opened_group, whole
+from ssl_robot.datasets.layout import Plane, checksum_path, column_path, demo_names, open_file, plain, planes, schema_of
 from ssl_robot.datasets.pixels import Chunks, checksum
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Schema
@@ -58,11 +59,16 @@ class FrameStore:
             data = file["data"]
             self.attributes: dict[str, Any] = {key: plain(value) for key, value in data.attrs.items()}
             self.schema: Schema = schema_of(file)
-            self.demonstrations = list(_demonstrations(data))
+            self.demonstrations: list[Demonstration] = []
+            seeds: list[NDArray[np.int64]] = []
+            contents: list[NDArray[np.uint64]] = []
+            for demo, seed, content in self._episodes(data):
+                self.demonstrations.append(demo)
+                seeds.append(seed)
+                contents.append(content)
             if not self.demonstrations:
                 raise InputError(f"{path} holds no frames: record some with 'ssl-robot collect --if-exists append'.")
-            self.seeds, self.contents = self._episode_columns(data)
-            self.finals = sum(len(_final(data[demo.name])) for demo in self.demonstrations)
+            self.seeds, self.contents = np.concatenate(seeds), np.concatenate(contents)
         self.camera = self._checked(camera)
 
     def _checked(self, camera: str | None) -> str:
@@ -73,19 +79,27 @@ class FrameStore:
             raise InputError(f"{self.path} has no camera '{camera}': choose from {', '.join(names)}.")
         return camera
 
-    def _episode_columns(self, data: h5py.Group) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Seed (-1 where none was known) and content hash of each logical episode."""
-        seeds: list[NDArray[np.int64]] = []
-        contents: list[NDArray[np.uint64]] = []
-        for demo in self.demonstrations:
-            group = data[demo.name]
-            if demo.independent:
-                seeds.append(self._whole(group, "seeds", demo.rows).astype(np.int64))
-                contents.append(self._whole(group, "contents", demo.rows).astype(np.uint64))
+    def _episodes(self, data: h5py.Group) -> Iterator[tuple[Demonstration, NDArray[np.int64], NDArray[np.uint64]]]:
+        """Each group that has rows, with the seed (-1: unknown) and content hash of each of its logical episodes."""
+        first = 0
+        for name in demo_names(data):
+            group = opened_group(data, name)
+            noted = attributes(group)
+            rows, independent = int(noted["num_samples"]), bool(noted.get("independent", False))
+            if rows <= 0:  # its writer had no time to fill it
+                continue
+            facts = {key: plain(value) for key, value in noted.items() if key not in _OURS}
+            if independent:
+                sums = _sums(noted.get("checksums"))
+                seeds, contents = (self._whole(group, column, rows, sums) for column in ("seeds", "contents"))
             else:
-                seeds.append(np.array([group.attrs["seed"]], np.int64))
-                contents.append(np.array([group.attrs["content"]], np.uint64))
-        return np.concatenate(seeds), np.concatenate(contents)
+                seeds, contents = np.array([noted["seed"]]), np.array([noted["content"]])
+            yield (
+                Demonstration(name, first, rows, independent, facts),
+                seeds.astype(np.int64),
+                contents.astype(np.uint64),
+            )
+            first += rows
 
     def __len__(self) -> int:
         last = self.demonstrations[-1]
@@ -95,6 +109,12 @@ class FrameStore:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the camera's frames."""
         return self.schema.cameras[self.camera]
+
+    @cached_property
+    def finals(self) -> int:
+        """How many demonstrations have a frame that was seen after the last action."""
+        with open_file(self.path) as file:
+            return sum(bool(_final(file["data"][demo.name])) for demo in self.demonstrations)
 
     @cached_property
     def episodes(self) -> NDArray[np.int64]:
@@ -110,9 +130,10 @@ class FrameStore:
         digest = hashlib.sha256(json.dumps([self.camera, self.shape, len(self)]).encode())
         digest.update(self.contents.tobytes())
         digest.update(self.take(np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.int64)).data)
-        for name in self.label_names:
+        numbers = self._columns([column_path(name) for name in self.label_names])
+        for name, values in zip(self.label_names, numbers, strict=True):
             digest.update(name.encode())
-            digest.update(self.values(name).tobytes())
+            digest.update(values.astype(np.float64, copy=False).tobytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -135,20 +156,29 @@ class FrameStore:
         Raises:
             InputError: If they are not what was written: the file is damaged.
         """
-        with open_file(self.path) as file:
-            parts = [self._whole(file["data"][demo.name], path, demo.rows) for demo in self.demonstrations]
-        return np.concatenate(parts)
+        return self._columns([path])[0]
 
-    def _whole(self, group: h5py.Group, path: str, rows: int) -> NDArray[Any]:
-        dataset = group[path]
-        if not isinstance(dataset, h5py.Dataset) or dataset.shape[0] < rows:
+    def _columns(self, paths: Sequence[str]) -> list[NDArray[Any]]:
+        """Several columns in one go: to find a group again takes longer than to read it."""
+        parts: list[list[NDArray[Any]]] = [[] for _ in paths]
+        with open_file(self.path) as file:
+            for demo in self.demonstrations:
+                group = opened_group(file["data"], demo.name)
+                sums = _sums(attribute(group, "checksums"))
+                for path, found in zip(paths, parts, strict=True):
+                    found.append(self._whole(group, path, demo.rows, sums))
+        return [np.concatenate(found) for found in parts]
+
+    def _whole(self, group: Any, path: str, rows: int, sums: Mapping[str, int]) -> NDArray[Any]:
+        """The numbers of a column, compared with its checksum where there is one."""
+        values = whole(group, path)
+        if len(values) < rows:
             raise InputError(f"{self.path} is damaged: {path} is short of {rows} rows; record or copy it again.")
-        values: NDArray[Any] = np.ascontiguousarray(dataset[:rows])
-        # absent where the recorder was killed before the episode ended
-        expected = json.loads(group.attrs.get("checksums", "{}")).get(path)
-        if expected is not None and len(dataset) == rows and checksum(values) != expected:
-            raise InputError(f"{self.path} is damaged in {group.name}/{path}: record or copy it again.")
-        return values
+        expected = sums.get(path)
+        if expected is not None and len(values) == rows and checksum(values) != expected:
+            name = h5py.Group(group).name
+            raise InputError(f"{self.path} is damaged in {name}/{path}: record or copy it again.")
+        return values[:rows]
 
     @property
     def compression(self) -> str:
@@ -191,8 +221,9 @@ class FrameStore:
             group = file["data"][demo.name]
             if "final_obs" not in list(group):  # asked of the names alone: get() takes a damaged group for none
                 return {}
+            sums = _sums(attribute(group.id, "checksums"))
             return {
-                camera: self._whole(group, f"final_obs/{camera}", 1)[0].astype(np.uint8, copy=False)
+                camera: self._whole(group.id, f"final_obs/{camera}", 1, sums)[0].astype(np.uint8, copy=False)
                 for camera in self.schema.cameras
                 if f"final_obs/{camera}" in group
             }
@@ -213,10 +244,13 @@ class FrameStore:
         checksums = np.zeros(len(self), np.uint32)
         with open_file(self.path) as file:
             for demo in self.demonstrations:
-                group, rows = file["data"][demo.name], slice(demo.first, demo.first + demo.rows)
-                _locate(group[path], plane, offset[rows], size[rows], deflated[rows])
-                if not deflated[rows].all() and checksum_path(path) in group:
-                    checksums[rows] = self._whole(group, checksum_path(path), demo.rows)
+                group = opened_group(file["data"], demo.name)
+                rows = slice(demo.first, demo.first + demo.rows)
+                dataset = h5py.h5d.open(group, path.encode())
+                _locate(dataset, plane, offset[rows], size[rows], deflated[rows])
+                if not deflated[rows].all() and checksum_path(path) in h5py.Group(group):
+                    sums = _sums(attribute(group, "checksums"))
+                    checksums[rows] = self._whole(group, checksum_path(path), demo.rows, sums)
         if (size == 0).any():
             raise InputError(f"{self.path} lacks frame {int(np.argmin(size))}: it is damaged; record or copy it again.")
         return Chunks(self.path, plane.shape, plane.dtype, offset, size, deflated, checksums)
@@ -226,15 +260,15 @@ class FrameStore:
 
 
 def _locate(
-    dataset: h5py.Dataset,
+    dataset: Any,
     plane: Plane,
     offset: NDArray[np.int64],
     size: NDArray[np.int64],
     deflated: NDArray[np.bool_],
 ) -> None:
     if dataset.shape[1:] != plane.shape or dataset.dtype != plane.dtype:
-        raise ValueError(f"{dataset.name} holds {dataset.dtype} of {dataset.shape[1:]}")
-    has_filter = dataset.compression is not None
+        raise ValueError(f"{plane.path} holds {dataset.dtype} of {dataset.shape[1:]}")
+    has_filter = dataset.get_create_plist().get_nfilters() > 0
 
     def note(chunk: Any) -> None:
         row = int(chunk.chunk_offset[0])
@@ -242,17 +276,12 @@ def _locate(
             offset[row], size[row] = chunk.byte_offset, chunk.size
             deflated[row] = has_filter and not chunk.filter_mask & 1
 
-    dataset.id.chunk_iter(note)
+    dataset.chunk_iter(note)
 
 
-def _demonstrations(data: h5py.Group) -> Iterator[Demonstration]:
-    first = 0
-    for name in demos(data):
-        noted = {key: plain(value) for key, value in data[name].attrs.items()}
-        rows, independent = int(noted["num_samples"]), bool(noted.get("independent", False))
-        facts = {key: value for key, value in noted.items() if key not in _OURS}
-        yield Demonstration(name, first, rows, independent, facts)
-        first += rows
+def _sums(noted: Any) -> dict[str, int]:
+    """Checksums by path; none where the recorder was killed before the episode ended."""
+    return json.loads(noted) if noted is not None else {}
 
 
 def _final(group: h5py.Group) -> h5py.Dataset | list[None]:

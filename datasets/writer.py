@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from ssl_robot.datasets.demo import Demo
+from ssl_robot.datasets.episode import OneRow, OpenEpisode
 from ssl_robot.datasets.flusher import Flusher
 from ssl_robot.datasets.journal import JournaledFile, unused
 from ssl_robot.datasets.layout import (
@@ -79,8 +79,8 @@ class FrameWriter:
         self._pool = ThreadPoolExecutor(1)
         self._lock = threading.Lock()  # of the episodes that wait for the flusher
         self._writing = threading.Lock()  # of the file
-        self._open: list[_Episode] = []
-        self._shared: _Episode | None = None
+        self._open: list[OpenEpisode] = []
+        self._shared: OpenEpisode | None = None
         self._shared_facts: Mapping[str, Any] = {}
         self._expected: int | None = None
         self._waiting = 0
@@ -146,27 +146,27 @@ class FrameWriter:
             raise RuntimeError("Say open(schema, attributes) before the first episode.")
         if not independent:
             facts = {**(attributes or {}), "seed": -1 if seed is None else seed}
-            return self._started(_Episode(self, self._demo(facts, independent=False)))
+            return self._started(OpenEpisode(self._demo(facts, independent=False), self.admit))
         facts = dict(attributes or {})
         full = self._shared is not None and self._shared.rows >= GROUP_ROWS
         if self._shared is None or full or facts != self._shared_facts:
             if self._shared is not None:
                 self._shared.end()
-            self._shared = self._started(_Episode(self, self._demo(facts, independent=True)))
+            self._shared = self._started(OpenEpisode(self._demo(facts, independent=True), self.admit))
             self._shared_facts = facts
-        return _Independent(self._shared, seed)
+        return OneRow(self._shared, seed)
 
     def _demo(self, attributes: Mapping[str, Any], independent: bool) -> Demo:
         demo = Demo(self._data, f"demo_{self._next}", self.schema, self._raw, attributes, independent)
         self._next += 1
         return demo
 
-    def _started(self, episode: "_Episode") -> "_Episode":
+    def _started(self, episode: OpenEpisode) -> OpenEpisode:
         with self._lock:
             self._open.append(episode)
         return episode
 
-    def admit(self, episode: "_Episode", row: Row, seed: int) -> None:
+    def admit(self, episode: OpenEpisode, row: Row, seed: int) -> None:
         """Take a row in; it is written after 1,000 rows, 64 MB of pictures or two seconds.
 
         Raises:
@@ -240,7 +240,7 @@ class FrameWriter:
             f"it is whole and holds {self.rows:,} rows of this recording."
         )
 
-    def _write(self, ready: "list[tuple[_Episode, list[Row], list[int], bool]]") -> None:
+    def _write(self, ready: list[tuple[OpenEpisode, list[Row], list[int], bool]]) -> None:
         """Rows and their counts, all or none of them."""
         assert self._file is not None
         written = 0
@@ -260,7 +260,7 @@ class FrameWriter:
 
     def drop(self, episode: EpisodeSink) -> None:
         """Forget an episode that is still open, with what was already written of it."""
-        if not isinstance(episode, _Episode):
+        if not isinstance(episode, OpenEpisode):
             raise InputError("A row of its own cannot be taken back.")
         if self.failed:
             return
@@ -300,48 +300,6 @@ class FrameWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Episode:
-    """An episode, or a group of independent ones, that is being recorded."""
-
-    def __init__(self, writer: FrameWriter, demo: Demo) -> None:
-        self.writer, self.demo = writer, demo
-        self.pending: list[tuple[Row, int]] = []
-        self.rows = 0
-        self.ended = False
-        self.final: dict[str, NDArray[np.uint8]] = {}
-        self.success: bool | None = None
-
-    def add(self, row: Row, seed: int = -1) -> None:
-        """Append one row."""
-        self.writer.admit(self, row, seed)
-
-    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
-        """Nothing more comes."""
-        self.final, self.success = dict(final or {}), success
-        self.ended = True  # last: the flusher looks at it first
-
-    def taken(self) -> tuple[list[Row], list[int], bool]:
-        """The rows that wait, which wait no longer, their seeds, and whether they are the last."""
-        ended = self.ended
-        rows, seeds = [row for row, _ in self.pending], [seed for _, seed in self.pending]
-        self.pending = []
-        return rows, seeds, ended
-
-
-class _Independent:
-    """One row among others that have nothing to do with it."""
-
-    def __init__(self, shared: _Episode, seed: int | None) -> None:
-        self._shared, self._seed = shared, -1 if seed is None else seed
-
-    def add(self, row: Row) -> None:
-        """Append the row."""
-        self._shared.add(row, self._seed)
-
-    def end(self, final: Mapping[str, NDArray[np.uint8]] | None = None, success: bool | None = None) -> None:
-        """The group stays open for the next one; final frames of independent rows are not kept."""
 
 
 def _same_source(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

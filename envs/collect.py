@@ -157,12 +157,14 @@ class _Acting(gym.Wrapper[Any, Any, Any, Any]):
 
 def _acting(env_id: str, sight: Sight, plan: Plan, i: int) -> gym.Env[Any, Any]:
     world = _world(env_id, sight, plan.reset_every)
+    world.told = True  # by the process that started this one
     # every environment has its own share of the seeds
     return _Acting(Looking(world, seeds=(plan.seed + i, plan.num_envs)), _explorer(world, plan, plan.seed + i))
 
 
 def _collect_side_by_side(env_id: str, sight: Sight, sink: FrameSink, plan: Plan, bar: "tqdm[Any]") -> None:
-    trial = worlds.make(env_id, sight)  # what is wrong with it is said here, not in another process
+    trial = worlds.make(env_id, sight)  # what there is to say about it is said here, not in another process
+    trial.look(*trial.env.reset(seed=plan.seed))
     trial.close()
     trial.env.close()
     makers = [partial(_acting, env_id, sight, plan, i) for i in range(plan.num_envs)]

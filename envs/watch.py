@@ -59,5 +59,5 @@ _SAME = "the camera probably does not see what moves, or the policy does nothing
 def _sentence(camera: str, what: str, cause: str) -> str:
     return (
         f"The last {PATIENCE} frames of camera '{camera}' are {what}: {cause}; choose another camera or policy, or "
-        "record it all the same with --allow-static."
+        "record it all the same with --allow-static (in Python: allow_static=True)."
     )

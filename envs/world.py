@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,10 @@ from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
 Expert = Callable[[Any], NDArray[np.floating]]
+
+
+class AspectWarning(UserWarning):
+    """Pictures that are not square are squeezed into square frames."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Sight:
 class World:
     """Any environment: frames from ``render()``, labels from observations that are numbers.
 
+    A picture that is not square is squeezed into a square frame, as every importer does with ``--size``: nothing at
+    its sides is lost, which is where a cart or a car may be, and no bars are added, which an augmentation would crop
+    into. A warning says so once.
+
     A file in ``worlds/`` is a subclass that knows a simulator better.
 
     Args:
@@ -54,13 +63,16 @@ class World:
 
     Raises:
         InputError: If the environment cannot be looked at like that.
+
+    Attributes:
+        told: Whether the user has heard that pictures are squeezed.
     """
 
     stops = False
     """Whether success should end an episode although the environment goes on."""
 
     def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
-        self.env, self.sight = env, sight
+        self.env, self.sight, self.told = env, sight, False
         if type(self) is World and (env.render_mode != "rgb_array" or sight.cameras or sight.depth):
             raise InputError(
                 f"{name_of(env)} is drawn by its own render() only: make it with render_mode='rgb_array', "
@@ -97,10 +109,23 @@ class World:
     def look(self, observation: Any, info: dict[str, Any]) -> Row:
         """What is seen now, and what it means; a row without an action."""
         try:
-            picture = self.env.render()
+            picture: Any = self.env.render()
         except gym.error.DependencyNotInstalled as error:
             raise InputError(f"{name_of(self.env)} cannot be drawn ({error}): install what it asks for.") from None
-        return Row({"render": fitted(picture, self.sight.size)}, values_of(observation, self.labels()))
+        frame = fitted(picture, self.sight.size)
+        self._tell(*np.shape(picture)[:2])
+        return Row({"render": frame}, values_of(observation, self.labels()))
+
+    def _tell(self, height: int, width: int) -> None:
+        """Warn once where a picture of this size was squeezed."""
+        if height != width and not self.told:
+            size = self.sight.size
+            warnings.warn(
+                f"{name_of(self.env)} draws {width} x {height} pixels: they are squeezed into {size} x {size}.",
+                AspectWarning,
+                stacklevel=4,  # whoever called reset or step of the recorder
+            )
+        self.told = True
 
     def success(self, info: dict[str, Any]) -> bool | None:
         """Whether a step's info says that the task is done; ``None`` where it does not say."""
@@ -224,7 +249,7 @@ def values_of(observation: Any, labels: Sequence[Label]) -> dict[str, NDArray[np
 
 
 def fitted(picture: Any, size: int) -> NDArray[np.uint8]:
-    """A rendered picture as a frame of its own, (size, size, 3); larger ones are averaged down.
+    """A rendered picture as a frame of its own, (size, size, 3), whatever its aspect; larger ones are averaged down.
 
     Raises:
         InputError: If there is no picture.

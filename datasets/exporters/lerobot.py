@@ -72,7 +72,7 @@ class Lerobot:
 
     def __init__(self, folder: Path, schema: Schema, attributes: Mapping[str, Any], wish: Wish) -> None:
         self._folder, self._attributes = folder, attributes
-        self._fps, self._codec = _fps(attributes, wish), wish.video
+        self._fps, self._codec = _fps(wish), wish.video
         self._cameras = {f"observation.images.{name.replace('/', '.')}": name for name in schema.cameras}
         self._shapes = {key: schema.cameras[name] for key, name in self._cameras.items()}
         self._labels = _features(schema)
@@ -237,11 +237,10 @@ class Lerobot:
             yield f"{self._offbeat} rows were recorded at other times than row / fps, which is how LeRobot counts them."
 
 
-def _fps(attributes: Mapping[str, Any], wish: Wish) -> float:
-    fps = attributes.get("fps") or wish.fps
-    if not fps or fps <= 0:
+def _fps(wish: Wish) -> float:
+    if wish.fps is None:
         raise InputError("The recording does not say its frames per second, and LeRobot needs them: give --fps.")
-    return float(fps)
+    return wish.fps
 
 
 def _features(schema: Schema) -> dict[str, _Feature]:

@@ -55,7 +55,7 @@ class Minari:
         if wish.video is not None:
             raise InputError("Minari keeps pictures, not videos: leave out --video.")
         (folder / "data").mkdir()
-        self._path, self._schema, self._id, self._attributes = folder / "data", schema, wish.name, attributes
+        self._path, self._schema, self._attributes, self._wish = folder / "data", schema, attributes, wish
         self._file = h5py.File(self._path / "main_data.hdf5", "w", track_order=True)
         self._actions = {label.name: label for label in schema.labels}.get("actions")
         self._episodes = self._steps = self._repeated = 0
@@ -84,7 +84,7 @@ class Minari:
         self._file.close()
         size = (self._path / "main_data.hdf5").stat().st_size / 1e6
         record = {
-            "dataset_id": self._id,
+            "dataset_id": self._wish.name,
             "minari_version": _VERSION,
             "data_format": "hdf5",
             "jpeg_encoding": False,
@@ -95,7 +95,8 @@ class Minari:
             "action_space": json.dumps(_box(len(self._actions.components) if self._actions else 0)),
             "algorithm_name": str(self._attributes.get("explorer") or self._attributes.get("policy") or ""),
             "description": f"Exported from a recording of {self._attributes.get('source', 'unknown origin')}.",
-            **{name: self._attributes[name] for name in ("env_args", "fps") if name in self._attributes},
+            **({"env_args": self._attributes["env_args"]} if "env_args" in self._attributes else {}),
+            **({"fps": self._wish.fps} if self._wish.fps is not None else {}),
         }
         (self._path / "metadata.json").write_text(json.dumps(record), encoding="utf-8")
         if self._repeated:

@@ -20,7 +20,17 @@ from ssl_robot.datasets.importers._lerobot_v2 import V2
 from ssl_robot.datasets.importers._lerobot_v3 import V3
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, decoded, line, reported, squared
+from ssl_robot.datasets.pictures import (
+    LOSSY,
+    LOSSY_VIDEO,
+    DamageError,
+    decoded,
+    is_jpeg,
+    is_lossy,
+    line,
+    reported,
+    squared,
+)
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
@@ -89,11 +99,15 @@ class Lerobot:
         if not sum(self._layout.lengths.values()):
             raise InputError(f"{source} has no frames: give a dataset with at least one recorded episode.")
         self.schema = Schema({item.name: item.shape for item in self._cameras}, tuple(self._labels.values()))
-        self.attributes: Mapping[str, Any] = self._provenance()
+        lossy = self._lossy()
+        self.attributes: Mapping[str, Any] = self._provenance(", ".join(sorted(set(lossy.values()))))
         self.warnings: Sequence[str] = [
-            f"{key} is left out: it is a map of depth kept as a video."
-            for key, item in features.items()
-            if _is_depth(item)
+            *(LOSSY.format(key) if how == "JPEG" else LOSSY_VIDEO.format(key, how) for key, how in lossy.items()),
+            *(
+                f"{key} is left out: it is a map of depth kept as a video."
+                for key, item in features.items()
+                if _is_depth(item)
+            ),
         ]
 
     @staticmethod
@@ -125,7 +139,27 @@ class Lerobot:
         task = "; ".join(self._layout.task(number))
         return {"task": task} if task else {}
 
-    def _provenance(self) -> dict[str, Any]:
+    def _lossy(self) -> dict[str, str]:
+        """How the pictures of those cameras were compressed that lost detail by it, by their keys."""
+        found = {camera.key: _lossy_codec(self._info["features"][camera.key]) for camera in self._cameras}
+        found |= {camera.key: self._jpeg(camera.key) for camera in self._cameras if camera.kind == "image"}
+        return {key: how for key, how in found.items() if how}
+
+    def _jpeg(self, key: str) -> str:
+        """What the first picture beside the numbers is, if that is lossy; damage is reported when its rows are read."""
+        number = next(number for number, length in self._layout.lengths.items() if length)
+        try:
+            table = self._layout.table(number, self._columns())
+            return "JPEG" if key in table.column_names and is_jpeg(_encoded(table[key][0])) else ""
+        except DamageError:
+            return ""
+
+    def _columns(self) -> list[str]:
+        """What is read of a table; always all of it, for the layouts keep what they have read."""
+        pictures = [camera.key for camera in self._cameras if camera.kind == "image"]
+        return ["timestamp", *self._labels, *_OUTCOME, *pictures]
+
+    def _provenance(self, lossy: str) -> dict[str, Any]:
         found = {
             "source": self._source.resolve().name,
             "source_format": f"LeRobot {self._info['codebase_version']}",
@@ -134,6 +168,7 @@ class Lerobot:
             "fps": self._info["fps"],
             "tasks": json.dumps(self._layout.tasks),
             "license": _license(self._source),
+            "lossy": lossy,
         }
         return {name: value for name, value in found.items() if value != ""}
 
@@ -141,8 +176,7 @@ class Lerobot:
         return reported(self._read(number), f"Episode {number} of {self._source}")
 
     def _read(self, number: int) -> Iterator[Row]:
-        pictures = [camera.key for camera in self._cameras if camera.kind == "image"]
-        table = self._layout.table(number, ["timestamp", *self._labels, *_OUTCOME, *pictures])
+        table = self._layout.table(number, self._columns())
         length = len(table)
         times = _column(table, "timestamp", 1)[:, 0]
         if (np.diff(times) <= 0).any():
@@ -221,6 +255,16 @@ def _is_depth(feature: Mapping[str, Any]) -> bool:
     return isinstance(info, dict) and any(bool(value) for key, value in info.items() if key.endswith("is_depth_map"))
 
 
+def _lossy_codec(feature: Mapping[str, Any]) -> str:
+    """How a camera's video was compressed, as far as the description says, if that lost detail; else nothing."""
+    if feature["dtype"] != "video":
+        return ""
+    said = feature.get("info") or feature.get("video_info")
+    said = said if isinstance(said, dict) else {}
+    codec, layout = str(said.get("video.codec") or ""), str(said.get("video.pix_fmt") or "")
+    return (codec or "video") if is_lossy(codec, layout) else ""
+
+
 def _is_label(key: str, feature: Mapping[str, Any]) -> bool:
     return feature["dtype"].startswith(_NUMBERS) and key not in _BOOKKEEPING | _OUTCOME
 
@@ -278,8 +322,13 @@ def _embedded(table: pyarrow.Table, key: str) -> Iterator[NDArray[np.uint8]]:
     if key not in table.column_names:
         raise DamageError(f"its parquet file has no column {key}")
     for row, value in enumerate(table[key]):
-        data = (value.as_py() or {}).get("bytes") or b""
-        picture = decoded(data)
+        picture = decoded(_encoded(value))
         if picture is None:
             raise DamageError(f"{key} has no picture at row {row}")
         yield picture
+
+
+def _encoded(value: pyarrow.Scalar) -> bytes:
+    """The bytes of a picture kept beside the numbers."""
+    record = value.as_py()
+    return (record.get("bytes") or b"") if isinstance(record, dict) else b""

@@ -33,7 +33,8 @@ class Robomimic:
     """A file of robomimic.
 
     Numbers of ``obs`` become labels under their own names; so do ``actions``, ``states`` and all others beside them.
-    ``dones`` are taken for terminations: robomimic does not tell them from truncations.
+    ``dones`` are taken for terminations: robomimic does not tell them from truncations. The splits that a
+    demonstration is in, which robomimic lists under ``mask/``, become its attribute ``masks``, as ``20_percent,train``.
 
     Args:
         source: The file.
@@ -75,8 +76,10 @@ class Robomimic:
         try:
             with h5py.File(source, "r") as file:
                 return any(_number(name) is not None for name in file["data"])
-        except (OSError, RuntimeError, TypeError, ValueError):
+        except (TypeError, ValueError):
             return False
+        except (OSError, RuntimeError):  # damaged: to be told
+            return True
 
     def episodes(self) -> list[Episode]:
         """The demonstrations in the order of their numbers."""

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import DamageError, film, frames_of, in_order, listed, pixels, reported, squared
+from ssl_robot.datasets.pictures import (
+    LOSSY_VIDEO,
+    DamageError,
+    film,
+    frames_of,
+    in_order,
+    is_lossy,
+    listed,
+    pixels,
+    reported,
+    squared,
+)
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row, Schema
 
@@ -32,6 +43,7 @@ class _Clip:
         path: The file.
         shape: Height, width and channels of its pictures.
         codec: How they are compressed, as in ``h264``.
+        lossy: Whether that loses detail, or may.
         fps: Frames per second on average; 0 where it does not say.
         seconds: How long it is; 0 where it does not say.
         frames: How many there are, or about how many.
@@ -41,6 +53,7 @@ class _Clip:
     path: Path
     shape: tuple[int, int, int] = (0, 0, 3)
     codec: str = ""
+    lossy: bool = False
     fps: float = 0.0
     seconds: float = 0.0
     frames: int = 0
@@ -74,8 +87,12 @@ class Video:
             _check_sizes(sound)
         self.schema = Schema({_CAMERA: sound[0].shape if size is None else (size, size, 3)})
         common = dict(set.intersection(*(set(_facts(clip).items()) for clip in sound)))
+        lossy = ", ".join(sorted({clip.codec for clip in sound if clip.lossy}))
         self.attributes = {"source": source.resolve().name, "source_format": "video", **common}
-        self.warnings = [*_turned(sound[0].path), *_rates(sound), *_others(source)]
+        if lossy:
+            self.attributes["lossy"] = lossy
+        lost = [LOSSY_VIDEO.format(source, lossy)] if lossy else []
+        self.warnings = [*lost, *_turned(sound[0].path), *_rates(sound), *_others(source)]
 
     @staticmethod
     def knows(source: Path) -> bool:
@@ -152,7 +169,8 @@ def _clip(path: Path) -> _Clip:
             shape = (context.height, context.width, 3)
             if 0 in shape:
                 raise DamageError("it does not say how large its pictures are")
-            return _Clip(path, shape, context.name, fps, seconds, stream.frames or round(seconds * fps))
+            lossy = is_lossy(context.name, context.pix_fmt or "")
+            return _Clip(path, shape, context.name, lossy, fps, seconds, stream.frames or round(seconds * fps))
     except DamageError as error:
         return _Clip(path, damage=str(error))
     except (av.FFmpegError, OSError) as error:

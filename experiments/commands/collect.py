@@ -1,9 +1,12 @@
 """Record a simulator."""
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
@@ -69,7 +72,7 @@ class Collect:
             )
         sink = FrameWriter(self.out, self.if_exists, self.raw)
         try:
-            with sink:
+            with sink, _as_sentences():
                 collect(self.env_id, sight, sink, plan)
         except KeyboardInterrupt:
             kept = f"{self.out} holds the frames so far" if sink.rows else "no frame was recorded"
@@ -81,3 +84,22 @@ class Collect:
         """Those seeds of a file that this recording could use again; only resets at every step surely use them all."""
         used = self.frames if self.reset_every == 1 else 1
         return [seed for seed in seeds.tolist() if self.seed <= seed < self.seed + used]
+
+
+@contextmanager
+def _as_sentences() -> Iterator[None]:
+    """Shows our own warnings as other commands do, without the line of code they come from."""
+    from ssl_robot.envs.world import AspectWarning
+
+    others: Any = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, AspectWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            others(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", AspectWarning)
+        warnings.showwarning = show  # put back at the end
+        yield

@@ -51,6 +51,8 @@ class Info:
 def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:
     yield f"{path}: {found['frames']:,} frames in {found['episodes']:,} episode(s){_lengths(found)}, {_size(found)}"
     yield f"source   {_source(found)}"
+    if found["provenance"].get("lossy"):
+        yield f"lossy    pictures came compressed ({found['provenance']['lossy']}): not quite what the camera saw"
     for task in found["provenance"].get("tasks", []):
         yield f"task     {task}"
     for name, camera in found["cameras"].items():

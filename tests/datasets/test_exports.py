@@ -215,6 +215,9 @@ def test_one_camera_can_be_chosen(toy: Path, tmp_path: Path) -> None:
         ("out", {"format": "lerobot", "camera": ["front"]}, "has no camera 'front'"),
         ("out", {"format": "minari"}, "Minari calls a dataset NAME-v0, not 'out'"),
         ("toy-v0", {"format": "minari", "video": "h264"}, "leave out --video"),
+        ("out", {"format": "lerobot", "fps": 12}, "made at 10 frames per second, not 12: leave out --fps"),
+        ("toy-v0", {"format": "minari", "fps": 12}, "made at 10 frames per second, not 12: leave out --fps"),
+        ("out", {"format": "lerobot", "fps": -1}, "give a positive --fps"),
     ],
 )
 def test_impossible_wishes_are_refused(toy: Path, tmp_path: Path, name: str, options: Any, sentence: str) -> None:
@@ -230,6 +233,24 @@ def test_unknown_frames_per_second_are_asked_for(lab: Any, tmp_path: Path) -> No
     assert export_store(path, tmp_path / "out", "lerobot", fps=12.5).frames == 78
     assert json.loads((tmp_path / "out/meta/info.json").read_text())["fps"] == 12.5
     np.testing.assert_allclose(back(tmp_path / "out").column("timestamps")[:3], [0, 0.08, 0.16])
+
+
+@pytest.mark.parametrize(("said", "wished", "written"), [(None, 12.5, 12.5), (10, None, 10), (10, 10, 10)])
+def test_minari_is_told_frames_per_second_too(
+    lab: Any, tmp_path: Path, said: float | None, wished: float | None, written: float
+) -> None:
+    export_store(write(lab, tmp_path / "toy.h5", fps=said), tmp_path / "toy-v0", "minari", fps=wished)
+    assert json.loads((tmp_path / "toy-v0/data/metadata.json").read_text())["fps"] == written
+
+
+def test_an_encoder_without_videos_is_refused(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", str(toy), "--out", str(tmp_path / "out"), "--format", "lerobot", "--codec", "h264"]
+    assert main(words) == 2
+    assert "--codec h264 is an encoder of videos: add --video, or leave it out." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--video"]) == 0
+    features = json.loads((tmp_path / "out/meta/info.json").read_text())["features"]
+    assert features["observation.images.top"]["info"]["video.codec"] == "h264"
 
 
 def test_odd_sizes_make_no_video(lab: Any, tmp_path: Path) -> None:

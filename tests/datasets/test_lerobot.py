@@ -13,6 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from ssl_robot.datasets.importers.lerobot import Lerobot
 from ssl_robot.datasets.imports import import_sources
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
@@ -327,3 +328,32 @@ def test_the_command_reports(counter: Path, lab: Any, capsys: pytest.CaptureFixt
     printed = capsys.readouterr()
     assert "33 frames in 2 episode(s), 1 damaged episode(s) left out" in printed.out
     assert "skipped: Episode 5" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("said", "lossy"), [({}, "video"), ({"video.codec": "av1", "video.pix_fmt": "yuv420p"}, "av1")]
+)
+def test_pictures_of_a_video_are_marked_lossy(counter: Path, imported: Any, said: Any, lossy: str) -> None:
+    path = counter / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.images.cam_high"]["info"] = said
+    path.write_text(json.dumps(info))
+    [sentence] = Lerobot(counter, None, ()).warnings
+    assert f"observation.images.cam_high were compressed as {lossy}, which is lossy" in sentence
+    assert imported(counter).attributes["lossy"] == lossy
+
+
+@pytest.mark.parametrize(("suffix", "lossy"), [(".png", None), (".jpg", "JPEG")])
+def test_pictures_beside_the_numbers_are_lossy_where_they_are_jpeg(
+    lab: Any, tmp_path: Path, imported: Any, suffix: str, lossy: str | None
+) -> None:
+    key = "observation.images.cam"
+    root = lab.recipe(lengths={0: 4, 1: 3}, videos=(), images=(key,)).write(tmp_path / "pictures")
+    for number, rows in ((0, 4), (1, 3)):
+        table = pyarrow.parquet.read_table(lab.data(root, number))
+        packed = [cv2.imencode(suffix, lab.picture(number, row))[1].tobytes() for row in range(rows)]
+        column = pyarrow.array([{"bytes": data, "path": None} for data in packed])
+        table = table.set_column(table.column_names.index(key), key, column)
+        pyarrow.parquet.write_table(table, lab.data(root, number))
+    assert imported(root).attributes.get("lossy") == lossy
+    assert len(Lerobot(root, None, ()).warnings) == bool(lossy)

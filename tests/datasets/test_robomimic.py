@@ -251,3 +251,14 @@ def test_jpegs_are_warned_of(lift: Path, lab: Any) -> None:
     done = Robomimic(lift, None, ())
     assert done.attributes["lossy"] == "JPEG"
     assert "The pictures of agentview_image are JPEG, which is lossy: not quite what the camera saw." in done.warnings
+
+
+def test_another_format_is_told_what_the_file_looks_like(lift: Path) -> None:
+    message = refused(lift, format="mcap")
+    assert message == (
+        f"{lift} is no MCAP file: give one, or another --format; this looks like robomimic: say --format robomimic."
+    )
+    lift.write_bytes(lift.read_bytes()[:-200])
+    assert "looks like" not in refused(lift, format="robomimic")
+    (lift.parent / "notes.txt").write_text("nothing")
+    assert "looks like" not in refused(lift.parent / "notes.txt", format="mcap")

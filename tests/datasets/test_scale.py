@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from ssl_robot.datasets import hdf5
 from ssl_robot.datasets.layout import FORMAT, VERSION, fixed, schema_text
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
@@ -71,3 +72,21 @@ def test_twenty_gigabytes_are_read_within_one(tmp_path: Path) -> None:
     frames, peak = done.stdout.split()
     assert int(frames) == count
     assert int(peak) < 2**20  # kB
+
+
+def test_opening_reads_each_attribute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of one-step episodes, what is done for each of them is all that counts."""
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        for number in range(50):
+            episode = writer.begin(number)
+            episode.add(Row({"top": np.zeros((64, 64, 3), np.uint8)}, {"state": np.array([number, 0, 0])}))
+            episode.end()
+    asked: list[bytes] = []
+    read = hdf5._attribute
+    monkeypatch.setattr(hdf5, "_attribute", lambda group, name: asked.append(name) or read(group, name))
+    store = FrameStore(tmp_path / "a.h5")
+    assert len(asked) == 50 * len(set(asked))
+    asked.clear()
+    assert len(store.fingerprint) == 16
+    assert asked == [b"checksums"] * 50

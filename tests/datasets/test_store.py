@@ -467,3 +467,69 @@ def test_groups_that_others_added_are_passed_over(tmp_path: Path) -> None:
         file["data"].create_group("notes")
         file["data"].create_group("demo_best")
     check(write(tmp_path / "a.h5", recorded[1], if_exists="append"), [*recorded[0], *recorded[1]])
+
+
+@pytest.mark.parametrize(
+    ("final", "message"),
+    [
+        ({"top": np.zeros((4, 4, 3), np.uint8)}, r"final_obs/top takes uint8 of \(4, 6, 3\), not uint8 of \(4, 4, 3\)"),
+        ({"top": np.zeros((4, 6, 3), np.float32)}, r"final_obs/top takes uint8 of \(4, 6, 3\), not float32"),
+        ({"side": np.zeros((4, 6, 3), np.uint8)}, "have a camera 'side', which the schema lacks"),
+    ],
+    ids=["shape", "type", "camera"],
+)
+def test_final_frames_of_another_kind_are_refused_and_the_rest_goes_on(
+    tmp_path: Path, final: dict[str, Any], message: str
+) -> None:
+    recorded = episodes([2, 3], final=True)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        for episode in recorded:
+            sink = writer.begin(episode.seed)
+            for row in episode.rows:
+                sink.add(row)
+            with pytest.raises(ValueError, match=message):
+                sink.end(final)
+            writer.flush()
+            sink.end(episode.final)
+    store = FrameStore(tmp_path / "a.h5")
+    check(store, recorded)
+    for demo, episode in zip(store.demonstrations, recorded, strict=True):
+        np.testing.assert_array_equal(store.final(demo)["wrist"], (episode.final or {})["wrist"])
+
+
+def test_final_frames_may_be_used_again_and_be_of_some_cameras(tmp_path: Path) -> None:
+    [episode] = episodes([2])
+    last = np.full((2, 2, 3), 7, np.uint8)
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        sink = writer.begin()
+        for row in episode.rows:
+            sink.add(row)
+        sink.end({"wrist": last})
+        last[:] = 0
+    store = FrameStore(tmp_path / "a.h5")
+    assert store.finals == 1
+    assert {name: frame.max() for name, frame in store.final(store.demonstrations[0]).items()} == {"wrist": 7}
+
+
+def test_attributes_that_others_wrote_their_way_are_read(tmp_path: Path) -> None:
+    """Texts of any length, arrays, and numbers of other sizes, as h5py makes them."""
+    recorded = episodes([3])
+    write(tmp_path / "a.h5", recorded)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        noted = file["data/demo_0"].attrs
+        noted["checksums"] = noted["checksums"].decode()
+        noted["num_samples"] = np.int32(3)
+        noted.update(
+            {"note": "größer", "sizes": np.arange(3), "flag": True, "one": np.array([5]), "none": h5py.Empty("f")}
+        )
+    store = FrameStore(tmp_path / "a.h5")
+    check(store, recorded)
+    facts = store.demonstrations[0].facts
+    assert (facts["note"], facts["flag"]) == ("größer", True)
+    assert (facts["sizes"].tolist(), facts["one"].tolist()) == ([0, 1, 2], [5])
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data/demo_0/obs/state"][1] += 1
+    with pytest.raises(InputError, match=r"a\.h5 is damaged in /data/demo_0/obs/state"):
+        FrameStore(tmp_path / "a.h5").values("state")

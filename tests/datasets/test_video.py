@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from ssl_robot.datasets.importers.video import Video
 from ssl_robot.datasets.imports import import_sources
+from ssl_robot.datasets.pictures import is_lossy
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
+from ssl_robot.experiments.cli import main
 from ssl_robot.frames import Row
 
 CODECS = {
@@ -64,6 +66,34 @@ def test_ffv1_is_lossless(lab: Any, tmp_path: Path, imported: Any) -> None:
     np.testing.assert_array_equal(store.take(np.arange(3)), [lab.picture(0, row) for row in range(3)])
 
 
+@pytest.mark.parametrize(("name", "lossy"), [("h264.mp4", "h264"), ("mjpg.avi", "mjpeg"), ("ffv1.mkv", None)])
+def test_what_a_codec_lost_is_noted(
+    lab: Any, tmp_path: Path, name: str, lossy: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = import_sources([film(lab, tmp_path / name, rows=3)], tmp_path / "out.h5")
+    assert FrameStore(tmp_path / "out.h5").attributes.get("lossy") == lossy
+    assert any(f"compressed as {lossy}, which is lossy" in sentence for sentence in done.warnings) is bool(lossy)
+    assert main(["info", str(tmp_path / "out.h5")]) == 0
+    assert (f"lossy    pictures came compressed ({lossy})" in capsys.readouterr().out) is bool(lossy)
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "lossy"),
+    [
+        ("ffv1", "bgr0", False),
+        ("ffv1", "gray", False),
+        ("rawvideo", "rgb24", False),
+        ("ffv1", "yuv444p", True),
+        ("h264", "gbrp", True),
+        ("av1", "yuv420p", True),
+        ("", "", True),
+        ("nosuch", "rgb24", True),
+    ],
+)
+def test_only_what_surely_lost_nothing_counts_as_lossless(codec: str, layout: str, lossy: bool) -> None:
+    assert is_lossy(codec, layout) is lossy
+
+
 def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Path, imported: Any, told: Any) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
@@ -78,7 +108,7 @@ def test_a_folder_is_an_episode_per_file_in_natural_order(lab: Any, tmp_path: Pa
         assert [file[f"data/demo_{i}"].attrs["file"] for i in range(3)] == [b"run1.mp4", b"run2.mp4", b"run10.mp4"]
     (folder / "notes.txt").write_text("")
     assert len(imported(folder, if_exists="overwrite")) == 15
-    assert Video(folder, None, ()).warnings == [f"notes.txt in {folder}: no video, left out."]
+    assert f"notes.txt in {folder}: no video, left out." in Video(folder, None, ()).warnings
 
 
 def test_frames_may_come_at_any_times(lab: Any, tmp_path: Path, imported: Any) -> None:

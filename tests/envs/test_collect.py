@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +21,7 @@ from ssl_robot.envs import collect
 from ssl_robot.envs.world import Sight, adapted, make, width_of
 from ssl_robot.envs.worlds.pusht import wrapped
 from ssl_robot.errors import InputError
+from ssl_robot.experiments.cli import main
 from ssl_robot.frames import Row, Schema
 
 PUSHT = "gym_pusht/PushT-v0"
@@ -243,3 +245,20 @@ def test_actions_are_not_drawn_from_the_numbers_of_the_scene() -> None:
 def test_an_unknown_explorer_lists_the_explorers() -> None:
     with pytest.raises(InputError, match=r"'brownian'.*uniform"):
         recorded(collect.Plan(5, explorer="brownian"))
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_a_picture_that_is_not_square_is_squeezed_and_said_once(
+    tmp_path: Path, num_envs: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pygame")
+    out = tmp_path / "a.h5"
+    words = ["collect", "CartPole-v1", "--out", str(out), "--frames", "60", "--size", "32", "--num-envs", str(num_envs)]
+    assert main(words) == 0
+    printed = capfd.readouterr().err
+    assert printed.count("warning: CartPole-v1 draws 600 x 400 pixels: they are squeezed into 32 x 32.") == 1
+    assert printed.count("squeezed") == 1
+    frame = FrameStore(out).take(np.array([0]))[0]
+    dark = np.flatnonzero((frame < 250).any((0, 2)))
+    assert dark.min() == 0  # the rail still reaches from side to side
+    assert dark.max() == 31

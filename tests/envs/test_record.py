@@ -236,7 +236,9 @@ def test_frames_that_show_nothing_new_are_noticed(frame: NDArray[np.uint8], what
 
     moving = [picture(2, step) for step in range(PATIENCE * 2)]
     look([*moving, *[frame] * (PATIENCE - 1), *moving])
-    with pytest.raises(StaticError, match=rf"last {PATIENCE} frames of camera 'top' are .*{what}.*--allow-static"):
+    with pytest.raises(
+        StaticError, match=rf"last {PATIENCE} frames of camera 'top' are .*{what}.*--allow-static .*allow_static=True"
+    ):
         look([frame] * (PATIENCE + 1))
 
 
