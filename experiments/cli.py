@@ -1,6 +1,7 @@
 """The command line: one file per command in ``commands/``, heavy libraries loaded only by the command that runs."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from ssl_robot import catalogue
 from ssl_robot.errors import InputError
 
 USAGE, INTERRUPTED = 2, 130
+_STRENGTH = re.compile(r"--(?P<path>[a-z_-]+\.[a-z_-]+)(=(?P<value>.*))?")
 
 
 def commands() -> dict[str, Callable[..., Any]]:
@@ -22,7 +24,7 @@ def commands() -> dict[str, Callable[..., Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if done, 2 for input that cannot be used, 130 if interrupted."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = _gathered(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
     chosen: Any = tyro.extras.subcommand_cli_from_dict(
         commands(), prog="ssl-robot", description="Frames in, encoder out, a verdict on every invariance.", args=words
@@ -43,6 +45,25 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ssl-robot: {cause}: choose another --out or --size, or make room.", file=sys.stderr)
         return USAGE
     return code
+
+
+def _gathered(words: list[str]) -> list[str]:
+    """``--rotation.degrees 30`` as ``--strengths rotation.degrees=30``: which there are only their files say.
+
+    >>> _gathered(["views", "a.h5", "--rotation.degrees", "30", "--blur.p=.1"])
+    ['views', 'a.h5', '--strengths', 'rotation.degrees=30', 'blur.p=.1']
+    """
+    kept: list[str] = []
+    strengths: list[str] = []
+    left = iter(words)
+    for word in left:
+        found = _STRENGTH.fullmatch(word)
+        if found is None:
+            kept.append(word)
+            continue
+        path = found["path"].replace("-", "_")
+        strengths.append(f"{path}={found['value'] if found['value'] is not None else next(left, '')}")
+    return kept + (["--strengths", *strengths] if strengths else [])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ssl_robot.encoder import FILE, Card, Encoder, Layer, load
 from ssl_robot.errors import InputError
 from ssl_robot.features import blind, encoded, pixels, random_encoder, statistics
 from ssl_robot.frames import Frames, find_label
+from ssl_robot.invariances import Source
 from ssl_robot.methods import Method
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.pretrain import Training, pretrain
@@ -120,6 +121,8 @@ def instant(
 ) -> tuple[list[Finding], list[Result]]:
     """Potential harm: what features that are exactly blind to an invariance can no longer tell. No training.
 
+    Another time or camera cannot be averaged over from a frame alone: those are left to training.
+
     Args:
         frames: Frames with labels; many independent poses.
         targets: Labels to read.
@@ -146,10 +149,12 @@ def instant(
         bar.update()
         findings: list[Finding] = []
         for name, item in zip(recipe.names, recipe.invariances, strict=True):
+            bar.update()
+            if isinstance(item, Source):
+                continue
             scores = scored(blind(encoder, frames, item))
             results.append(Result(f"blind:{name}", 0, {"output": scores}))
             findings += potential(name, plain_scores, scores, "output")
-            bar.update()
     return findings, results
 
 

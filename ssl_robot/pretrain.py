@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +19,13 @@ from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
-from ssl_robot.loader import Loader
+from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
 from ssl_robot.recipes import Recipe
 from ssl_robot.views import Views
 
+_COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
 
 
@@ -45,6 +46,8 @@ class Training:
         on_collapse: Stop, or go on with a warning, when all frames get the same embedding.
         device: ``auto`` takes a GPU if there is one.
         precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
+        compiled: Whether views are made by one compiled kernel; ``auto`` does so where there are so many that it saves
+            more than the half minute it takes.
     """
 
     epochs: int = 20
@@ -58,6 +61,7 @@ class Training:
     on_collapse: Literal["stop", "warn"] = "stop"
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compiled: Literal["auto", "yes", "no"] = "auto"
 
     def __post_init__(self) -> None:
         smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0, "momentum": 0, "weight_decay": 0}
@@ -91,6 +95,7 @@ def pretrain(
     training: Training,
     out: Path | None = None,
     quiet: bool = False,
+    others: Sequence[Frames] = (),
 ) -> Encoder:
     """Train an encoder on some rows of a collection.
 
@@ -103,32 +108,54 @@ def pretrain(
         training: How long and how fast.
         out: Run directory for configuration, metrics and encoder.
         quiet: No progress bar.
+        others: The same moments through other cameras, for recipes with ``camera``.
 
     Returns:
         The encoder, frozen.
 
     Raises:
         CollapseError: If all embeddings become the same and ``on_collapse`` is ``stop``.
-        InputError: If there are too few frames, or the loss stops being a number.
+        InputError: If there are too few frames, they cannot show what the recipe asks for, or the loss stops being a
+            number.
     """
-    if len(rows) < 8:
-        raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
+    _check(frames, rows, recipe, others)
     device = torch.device(_device(training.device))
-    source = Loader(frames, rows, training.size, device, training.seed)
+    source = Loader(frames, rows, training.size, device, training.seed, others=others)
+    views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
     encoder = Encoder.fresh(card, training.seed).to(device)
     objective = _objective(method, encoder, training.seed).to(device)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_yaml(out / "config.yaml", {**plain(card), "surroundings": surroundings()})
+        chosen = {"device": str(device), "bf16": _half(training.precision, device), "compiled views": views.compiled}
+        write_yaml(out / "config.yaml", {**plain(card), "chosen": chosen, "surroundings": surroundings()})
     with _Record(out) as record, tqdm(total=training.epochs * len(rows), unit="frame", disable=quiet) as bar:
-        for epoch in _epochs(objective, encoder, source, Views(recipe, training.size, training.seed), training, bar):
+        for epoch in _epochs(objective, encoder, source, views, training, bar):
             record.write(epoch)
             _watch(record.epochs, training)
     encoder = encoder.eval().requires_grad_(False).cpu()
     if out is not None:
         encoder.save(out / FILE)
     return encoder
+
+
+def _check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequence[Frames]) -> None:
+    if len(rows) < 8:
+        raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
+    if len(recipe.views) < 2:
+        raise InputError("One view has nothing to agree with: give the recipe's views at least two.")
+    if "camera" in recipe.names and not others:
+        raise InputError("The recipe has 'camera', but there is only one: record several, or add --without camera.")
+    if "time" in recipe.names and len(np.unique(frames.episodes[rows])) == len(rows):
+        raise InputError("The recipe has 'time', but every episode is one frame long: add --without time.")
+
+
+def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
+    """Whether so many pixels are to be made that compiling is worth it."""
+    if training.compiled != "auto":
+        return training.compiled == "yes"
+    pixels = sum((share * training.size) ** 2 for _, share in recipe.views) * rows * training.epochs
+    return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
 
 
 def _device(name: str) -> str:
@@ -161,13 +188,17 @@ def _epochs(
     rate = training.lr * batch / 256
     optimizer = _optimizer(objective, training)
     half = _half(training.precision, device_of(encoder))
+
+    def where(first: int) -> Where | None:
+        return (lambda place, number: views.where(place, first + number)) if views.moves else None
+
     for epoch in range(training.epochs):
         began = time.perf_counter()
         signs: list[Tensor] = []
-        for step, (chosen, images) in enumerate(source.batches(epoch, batch), epoch * steps):
+        for step, (places, shown) in enumerate(source.batches(epoch, batch, where(epoch * steps)), epoch * steps):
             _schedule(optimizer, rate, step, steps, training)
-            pair = [encoder.normalised(views(images, chosen, step, view).images) for view in (0, 1)]
-            loss = _step(objective, optimizer, pair, half)
+            seen = [views(shown[view % len(shown)], places, step, view).images for view in range(len(views))]
+            loss = _step(objective, optimizer, [encoder.normalised(images) for images in seen], half)
             signs.append(torch.stack([spread(loss.embeddings), directions(loss.embeddings)]))
             bar.update(batch)
         seconds = time.perf_counter() - began

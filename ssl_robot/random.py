@@ -4,6 +4,8 @@ A view's parameters must be the same whatever the batch is cut into, on any devi
 give that, a hash of (seed, step, sample, stream) can.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -50,6 +52,20 @@ def table(seed: int, step: int, samples: Tensor, streams: Tensor, columns: Tenso
     state = _mix(_mix(torch.full_like(streams, seed)) + step)
     state = _mix(_mix(state + streams)[None] + samples[:, None])
     return _shift(_mix(state + columns), 40).to(torch.float32) / 2**24
+
+
+def normals(u: Tensor) -> Tensor:
+    """Independent numbers of mean 0 and standard deviation 1, always finite (Box and Muller 1958).
+
+    Args:
+        u: (b, n) in [0, 1), n even.
+
+    Returns:
+        (b, n).
+    """
+    share, turn = u.chunk(2, 1)
+    radius, angle = (-2 * (1 - share).log()).sqrt(), 2 * math.pi * turn
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)
 
 
 def _mix(state: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class Variant:
     def __post_init__(self) -> None:
         if not 0 < self.size <= 1:
             raise InputError(f"A view's size is {self.size} of the largest, but must be above 0 and at most 1.")
-        if not (isinstance(self.times, int) and 1 <= self.times <= 32):
+        if self.times not in range(1, 33):
             raise InputError(f"A view comes {self.times} times, but must come 1 to 32 times.")
 
 

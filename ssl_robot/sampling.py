@@ -28,6 +28,9 @@ def planar(frames: Tensor) -> Tensor:
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
+_HORIZON = 1e-3  # of the depth: what lies behind the viewer is the edge of what lies before
+
+
 @dataclass(frozen=True)
 class Kind:
     """What is known about matrices before they are.
@@ -72,7 +75,7 @@ def _places(matrix: Tensor, size: int, projective: bool) -> tuple[Tensor, Tensor
 
     if not projective:
         return row(0), row(1)
-    depth = row(2)
+    depth = row(2).clamp(min=_HORIZON)
     return row(0) / depth, row(1) / depth
 
 

@@ -1,5 +1,7 @@
 """A batch of frames in, augmented views out, on the device, with the parameters that made them."""
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_robot.errors import InputError
-from ssl_robot.invariances import Colour, Filter, Geometry, Invariance
+from ssl_robot.invariances import Colour, Filter, Geometry, Invariance, Place, Source
 from ssl_robot.random import table
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.sampling import Kind, on, planar, reduced, sampled
 
 Parameters = Mapping[str, Tensor]
-_CHUNK = 32  # frames at a time on a CPU: larger pieces spend their time in page faults
+_PIXELS = 3e5  # of a view, made at a time on a CPU: larger pieces spend their time in page faults
+_RECOMPILED = 256
 _STREAMS = 64  # more than a recipe has views
 
 
@@ -46,7 +49,7 @@ class Views:
         size: Height and width of the largest views.
         seed: The run's seed.
         compiled: Have sampling and colours compiled into one kernel: half a minute once, then two to three times as
-            fast. The pixels agree to 1e-5.
+            fast. The pixels agree to 1e-4.
         dtype: Of the images.
     """
 
@@ -54,7 +57,9 @@ class Views:
         self, recipe: Recipe, size: int, seed: int, compiled: bool = False, dtype: torch.dtype = torch.float32
     ) -> None:
         self.recipe, self.size, self.seed, self.compiled, self.dtype = recipe, size, seed, compiled, dtype
-        self._looks = [_Look(items, max(1, round(size * share)), compiled) for items, share in recipe.views]
+        kinds = [(items, max(1, round(size * share))) for items, share in recipe.views]
+        looks = {kind: _Look(*kind, compiled) for kind in dict.fromkeys(kinds)}
+        self._looks = [looks[kind] for kind in kinds]
 
     def __len__(self) -> int:
         return len(self._looks)
@@ -72,7 +77,32 @@ class Views:
             return {}
         u = table(self.seed, step, samples, look.streams * _STREAMS + view, look.columns)
         parts = u.split([1 + item.draws for item in look.items], 1)
-        return {name_of(item): item.sample(part) for item, part in zip(look.items, parts, strict=True)}
+        drawn = {name_of(item): item.sample(part) for item, part in zip(look.items, parts, strict=True)}
+        for item in look.sources if view == 0 else ():
+            drawn[name_of(item)] = item.neutral().expand(len(samples), -1)
+        return drawn
+
+    @property
+    def moves(self) -> bool:
+        """Whether some views show other frames than their own: another time or camera."""
+        return any(look.sources for look in self._looks)
+
+    def where(self, place: Place, step: int) -> list[Place]:
+        """Which frames each of the views shows.
+
+        Args:
+            place: The batch's own frames.
+            step: Counts the batches.
+        """
+        return [self._where(place, step, view) for view in range(len(self))]
+
+    def _where(self, place: Place, step: int, view: int) -> Place:
+        if view == 0 or not self._looks[view].sources:
+            return place
+        drawn = self.draw(place.rows, step, view)
+        for item in self._looks[view].sources:
+            place = item.elsewhere(drawn[name_of(item)], place)
+        return place
 
     def __call__(self, frames: Tensor, samples: Tensor, step: int, view: int, copied: Parameters | None = None) -> View:
         """One view of a batch.
@@ -104,9 +134,10 @@ class Views:
         frames = reduced(frames, look.size)
         if frames.is_cuda:
             return look(frames, parameters).to(self.dtype)
+        piece = 2 ** max(0, round(math.log2(_PIXELS / look.size**2)))
         pieces = [
-            look(frames[i : i + _CHUNK], {name: drawn[i : i + _CHUNK] for name, drawn in parameters.items()})
-            for i in range(0, len(frames), _CHUNK)
+            look(frames[i : i + piece], {name: drawn[i : i + piece] for name, drawn in parameters.items()})
+            for i in range(0, len(frames), piece)
         ]
         return torch.cat(pieces).to(self.dtype)
 
@@ -135,6 +166,7 @@ class _Look:
         self.items, self.size = items, size
         wanted = [column for item in items for column in _random_columns(item)]
         self.streams, self.columns = (torch.tensor([pair[i] for pair in wanted], dtype=torch.int64) for i in (0, 1))
+        self.sources = [item for item in items if isinstance(item, Source)]
         self._geometry = [item for item in items if isinstance(item, Geometry)]
         self._kind = Kind(
             projective=any(item.projective for item in self._geometry),
@@ -144,28 +176,60 @@ class _Look:
         runs = [(kind, list(group)) for kind, group in groupby(seen, key=lambda item: isinstance(item, Colour))]
         self._colours = [item for item in runs.pop(0)[1] if isinstance(item, Colour)] if runs and runs[0][0] else []
         self._rest = [item for _, group in runs for item in group]
-        self._first: Callable[[Tensor, Parameters], Tensor] = self._sampled_and_coloured
-        self._compiled = torch.compile(self._sampled_and_coloured, fullgraph=True, dynamic=False) if compiled else None
+        if compiled:  # each kind of view is compiled by itself, and torch counts them together
+            limit = torch._dynamo.config.recompile_limit
+            torch._dynamo.config.recompile_limit = max(limit, _RECOMPILED)
+        self._compiled = torch.compile(self._pass, fullgraph=True, dynamic=False) if compiled else None
+        self._steps = {name_of(item): _compiled_step(item) for item in self._rest} if compiled else {}
         self._piece: int | None = None
 
     def __call__(self, frames: Tensor, parameters: Parameters) -> Tensor:
+        """One view of these frames."""
         active = {name_of(item): _active(item, parameters[name_of(item)]) for item in self._rest}
         there = _uploaded(parameters, frames.device)
-        images = self._pass(frames)(frames, there)
+        images = self._fast(frames, there) if self._compiled is not None else self._pass(frames, there)
         for item in self._rest:
-            images = _touched(item, images, there[name_of(item)], active[name_of(item)])
+            images = self._touched(item, images, there[name_of(item)], active[name_of(item)])
         return images
 
-    def _pass(self, frames: Tensor) -> Callable[[Tensor, Parameters], Tensor]:
-        """The compiled pass for pieces of the usual length: another length would be compiled again."""
+    def _fast(self, frames: Tensor, parameters: Parameters) -> Tensor:
+        """The compiled pass for pieces of the usual length; another length would have to be compiled again."""
+        first = self._piece is None
         self._piece = self._piece or len(frames)
-        return self._compiled if self._compiled is not None and len(frames) == self._piece else self._first
+        if self._compiled is None or len(frames) != self._piece:
+            return self._pass(frames, parameters)
+        try:
+            return self._compiled(frames, parameters)
+        except Exception as error:  # whatever a compiler may not like: what it would have made is only faster
+            if not first:
+                raise
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            warnings.warn(f"Views are not compiled ({why}): install a C++ compiler, as g++.", stacklevel=2)
+            self._compiled = None
+            return self._pass(frames, parameters)
 
-    def _sampled_and_coloured(self, frames: Tensor, parameters: Parameters) -> Tensor:
+    def _pass(self, frames: Tensor, parameters: Parameters) -> Tensor:
         images = self._sampled(frames, parameters)
         for item in self._colours:
             images = item.apply(images, parameters[name_of(item)])
         return images
+
+    def _touched(self, item: Colour | Filter, images: Tensor, parameters: Tensor, active: Tensor) -> Tensor:
+        """A later step, on the samples that drew it."""
+        if len(active) == 0:
+            return images
+        if len(active) == len(images):
+            return self._applied(item, images, parameters)
+        places = on(images.device, active)
+        return images.index_copy_(0, places, self._applied(item, images[places], parameters[places]))
+
+    def _applied(self, item: Colour | Filter, images: Tensor, parameters: Tensor) -> Tensor:
+        if self._compiled is None or len(images) < 2:  # torch would compile single samples by themselves
+            return item.apply(images, parameters)
+        shown = (images, item.padded(images)) if isinstance(item, Filter) else (images,)
+        for tensor in (*shown, parameters):
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return self._steps[name_of(item)](*shown, parameters)
 
     def _sampled(self, frames: Tensor, parameters: Parameters) -> Tensor:
         if not self._geometry:
@@ -178,6 +242,11 @@ class _Look:
         return sampled(frames, matrix, self.size, self._kind)
 
 
+def _compiled_step(item: Colour | Filter) -> Callable[..., Tensor]:
+    step: Callable[..., Tensor] = item.filtered if isinstance(item, Filter) else item.apply
+    return torch.compile(step, fullgraph=True)
+
+
 def _random_columns(item: Invariance) -> list[tuple[int, int]]:
     """Stream and number of each random number that an invariance needs; first comes whether it acts at all."""
     name = name_of(item)
@@ -188,15 +257,6 @@ def _random_columns(item: Invariance) -> list[tuple[int, int]]:
 def _active(item: Invariance, drawn: Tensor) -> Tensor:
     """Which samples drew anything, found on the CPU so that no device has to be waited for, int64."""
     return (drawn != item.neutral()).any(1).nonzero()[:, 0]
-
-
-def _touched(item: Colour | Filter, images: Tensor, parameters: Tensor, active: Tensor) -> Tensor:
-    if len(active) == len(images):
-        return item.apply(images, parameters)
-    if len(active) == 0:
-        return images
-    places = on(images.device, active)
-    return images.index_copy_(0, places, item.apply(images[places], parameters[places]))
 
 
 def _uploaded(parameters: Parameters, device: torch.device) -> Parameters:

@@ -24,7 +24,8 @@ class Audit:
         invariances: Those to ask about.
         target: Labels to read; all but the actions if not given.
         design: Add each invariance to the recipe, or leave each out of it.
-        recipe: Recipe to start from.
+        recipe: Recipe to start from, or a YAML file.
+        strengths: Strengths to change in it, as in --crop.scale 0.5.
         backbone: Network to train.
         epochs: Passes over the frames.
         batch_size: Frames per step.
@@ -43,6 +44,7 @@ class Audit:
     target: tuple[str, ...] = ()
     design: Literal["add_one_in", "leave_one_out"] = "add_one_in"
     recipe: str = "crop"
+    strengths: tuple[str, ...] = ()
     backbone: str = "small"
     epochs: int = 20
     batch_size: int = 128
@@ -56,11 +58,11 @@ class Audit:
         """Potential harm first, then what training made of it, then the page."""
         from ssl_robot import audit, report
         from ssl_robot.datasets.store import FrameStore
-        from ssl_robot.recipes import Recipe
+        from ssl_robot.experiments.commands._recipe import asked
 
         frames = FrameStore(self.data, self.camera)
         probed = FrameStore(self.probe_frames or self.data, self.camera)
-        study = self._study(probed, Recipe.named(self.recipe))
+        study = self._study(probed, asked(self.recipe, (), (), self.strengths))
         if not self.instant:
             study.check()
         self.out.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from ssl_robot.experiments.benchmarks.timing import Timed
 
 
 @dataclass(frozen=True)
@@ -15,22 +18,28 @@ class Bench:
     """Time reading or recording beside other ways and beside those peers that are installed, in turns.
 
     Attributes:
-        what: Random batches from a file, what recording costs, or what codecs make of a recording's frames.
-        frames: Frames of the file (loader) or of a round (compression), or steps of a round (record).
-        size: Height and width of the frames.
+        what: Random batches from a file, what recording costs, what codecs make of a recording's frames, or augmented
+            views of a batch, which are also held against other libraries' pixels.
+        frames: Frames of the file (loader, 20,000) or of a round (compression, 20,000; views, 256), or steps of a
+            round (record, 20,000).
+        size: Height and width of the frames (96), or of the views (64, 96 and 224 in turn).
         batch: Frames read at a time (loader).
         rounds: How often each candidate is timed.
-        kind: Frames of the file (loader): flat ones of a simulator, or noisy moving ones.
+        threads: Time with as many threads too, after one (views).
+        compiled: Time compiled views too, which take half a minute to compile (views).
+        kind: Frames (loader, views): flat ones of a simulator, or noisy moving ones.
         env_id: Environment to record (record).
         data: Recording (compression).
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression"]]
-    frames: int = 20_000
-    size: int = 96
+    what: Positional[Literal["loader", "record", "compression", "views"]]
+    frames: int | None = None
+    size: int | None = None
     batch: int = 256
     rounds: int = 15
+    threads: int = 1
+    compiled: bool = True
     kind: Literal["pusht", "video"] = "video"
     env_id: str = "gym_pusht/PushT-v0"
     data: Path | None = None
@@ -39,23 +48,51 @@ class Bench:
     def run(self) -> int:
         """Time it, and print the tables."""
         from ssl_robot.errors import InputError
-        from ssl_robot.experiments.benchmarks import compression, loader, record
         from ssl_robot.experiments.benchmarks.timing import as_record, as_table, machine
 
-        if min(self.frames, self.size, self.batch, self.rounds) < 1:
-            raise InputError("--frames, --size, --batch and --rounds are at least 1.")
+        numbers = self.frames, self.size, self.batch, self.rounds, self.threads
+        if min(1 if number is None else number for number in numbers) < 1:
+            raise InputError("--frames, --size, --batch, --rounds and --threads are at least 1.")
+        if self.what == "views" and self.size is not None and self.size < 8:
+            raise InputError(f"Views of {self.size} pixels show nothing: give --size 8 or more.")
         if self.what == "compression" and self.data is None:
             raise InputError("Say which frames to compress: --data RECORDING.h5.")
+        if not self.as_json:
+            print(machine(), file=sys.stderr)
+        if self.what == "views":
+            return self._views()
         with tempfile.TemporaryDirectory() as folder:
-            if self.data is not None:
-                tables = compression.run(self.data, self.frames, self.rounds)
-            elif self.what == "loader":
-                tables = loader.run(Path(folder), self.kind, self.frames, self.size, self.batch, self.rounds)
-            else:
-                tables = record.run(Path(folder), self.env_id, self.size, self.frames, self.rounds)
+            tables = self._tables(Path(folder))
         if self.as_json:
             print(json.dumps([as_record(*table) for table in tables]))
         else:
-            print(machine(), file=sys.stderr)
             print("\n\n".join(as_table(title, rows) for title, _, rows in tables))
+        return 0
+
+    def _tables(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
+        from ssl_robot.experiments.benchmarks import compression, loader, record
+
+        frames, size = self.frames or 20_000, self.size or 96
+        if self.data is not None:
+            return compression.run(self.data, frames, self.rounds)
+        if self.what == "loader":
+            return loader.run(folder, self.kind, frames, size, self.batch, self.rounds)
+        return record.run(folder, self.env_id, size, frames, self.rounds)
+
+    def _views(self) -> int:
+        """The pixels come first: a fast view of other pixels would be worth nothing."""
+        from ssl_robot.experiments.benchmarks import views
+        from ssl_robot.experiments.benchmarks.timing import as_record, as_table
+
+        settings = [
+            views.Setting(size, self.frames or 256, self.rounds, threads, self.kind, self.compiled)
+            for threads in sorted({1, self.threads})
+            for size in ([self.size] if self.size else views.SOURCES)
+        ]
+        agreed = [row for setting in settings if setting.threads == 1 for row in views.agreement(setting)]
+        tables = views.run(settings)
+        if self.as_json:
+            print(json.dumps([*(as_record(*table) for table in tables), views.pixels_record(agreed)]))
+        else:
+            print("\n\n".join([*(as_table(title, rows) for title, _, rows in tables), views.pixels_table(agreed)]))
         return 0

@@ -122,12 +122,51 @@ class Colour(Invariance):
 class Filter(Invariance):
     """Changes each pixel by its neighbours, or its place."""
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def padded(self, images: Tensor) -> Tensor:
+        """The images with as much around them as the filter looks at; made before anything is compiled."""
+        return images
+
+    def filtered(self, images: Tensor, around: Tensor, parameters: Tensor) -> Tensor:
         """Filtered images.
 
         Args:
             images: (b, 3, h, w) in [0, 1]; only samples that drew the filter.
+            around: What ``padded`` made of them.
             parameters: (b, parameters).
+        """
+        raise NotImplementedError
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Filtered images, padded first."""
+        return self.filtered(images, self.padded(images), parameters)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which frames a batch shows.
+
+    Attributes:
+        rows: Places among the rows that are trained on, which lie in order of recording, int64, (b,).
+        cameras: Which camera, 0 for the one that is trained on, int64, (b,).
+        last: The last row of each one's episode, int64, (b,).
+        count: How many cameras there are.
+    """
+
+    rows: Tensor
+    cameras: Tensor
+    last: Tensor
+    count: int
+
+
+class Source(Invariance):
+    """Shows another frame: the first view is the frame itself, the others lie elsewhere."""
+
+    def elsewhere(self, parameters: Tensor, place: Place) -> Place:
+        """Where to look instead.
+
+        Args:
+            parameters: (b, parameters).
+            place: Where one would have looked.
         """
         raise NotImplementedError
 
@@ -135,7 +174,7 @@ class Filter(Invariance):
 def matrices(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
     """A (b, 3, 3) tensor from nine entries, each a number or one number per sample."""
     entries = [
-        torch.as_tensor(entry, dtype=like.dtype, device=like.device).expand(len(like)) for row in rows for entry in row
+        entry if isinstance(entry, Tensor) else like.new_full((len(like),), entry) for row in rows for entry in row
     ]
     return torch.stack(entries, 1).reshape(-1, 3, 3)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from kornia.filters import gaussian_blur2d
+import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_robot.errors import InputError
 from ssl_robot.invariances import Filter, strength
 
+_NARROWEST = 0.01  # pixels: so narrow that it changes nothing
 _RADII = 3  # a kernel reaches three standard deviations to either side
 
 
@@ -43,14 +44,27 @@ class Blur(Filter):
         """No blur."""
         return torch.zeros(1)
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """A Gaussian of each sample's own width."""
+    def padded(self, images: Tensor) -> Tensor:
+        """A border as wide as the kernel reaches, the picture mirrored."""
+        return F.pad(images, [self._reach(images)] * 4, mode="reflect")
+
+    def filtered(self, images: Tensor, around: Tensor, parameters: Tensor) -> Tensor:
+        """A Gaussian of each sample's own width: first down, then across."""
+        reach, (height, width) = self._reach(images), images.shape[2:]
+        sigma = (parameters * min(height, width)).clamp(min=_NARROWEST)
+        taps = (torch.arange(-reach, reach + 1, device=images.device) / sigma).square().div(-2).exp()
+        weights = (taps / taps.sum(1, keepdim=True))[:, :, None, None, None].unbind(1)
+        down = weights[0] * around[:, :, :height]
+        for i in range(1, len(weights)):
+            down = down + weights[i] * around[:, :, i : i + height]
+        across = weights[0] * down[..., :width]
+        for i in range(1, len(weights)):
+            across = across + weights[i] * down[..., i : i + width]
+        return across
+
+    def _reach(self, images: Tensor) -> int:
         side = min(images.shape[2:])
-        width = min(2 * round(_RADII * self.high * side) + 1, 2 * ((side - 1) // 2) + 1)
-        if width < 3:
-            return images
-        sigma = (parameters * side).clamp(min=0.01).expand(-1, 2)  # so narrow that it changes nothing
-        return gaussian_blur2d(images, (width, width), sigma)
+        return min(round(_RADII * self.high * side), side - 1)
 
     def orbit(self, images: Tensor) -> Iterator[Tensor]:
         """Five widths: a sample, not a group."""

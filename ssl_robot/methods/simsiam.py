@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,10 +40,15 @@ class _Siamese(Objective):
         self.predictor = nn.Sequential(*_block(method.width, bottleneck), nn.Linear(bottleneck, method.width))
 
     def forward(self, views: Sequence[Tensor]) -> Loss:
-        """Minus the mean cosine of predictions and targets, in [-1, 1]; each view has its own batch statistics."""
-        first, second = (self.projector(self.backbone(view)) for view in views)
-        total = (self._distance(first, second) + self._distance(second, first)) / 2
-        return Loss(total, {"loss": total.detach()}, first.detach())
+        """Minus the mean cosine of predictions and targets, in [-1, 1]; each view has its own batch statistics.
+
+        Every view predicts every other one; where some are smaller (multi-crop), only the large ones are predicted.
+        """
+        embeddings = [self.projector(self.backbone(view)) for view in views]
+        large = [i for i, view in enumerate(views) if view.shape == views[0].shape]
+        pairs = [(i, j) for i in range(len(views)) for j in large if i != j]
+        total = torch.stack([self._distance(embeddings[i], embeddings[j]) for i, j in pairs]).mean()
+        return Loss(total, {"loss": total.detach()}, embeddings[0].detach())
 
     def _distance(self, embedding: Tensor, target: Tensor) -> Tensor:
         if self.stop_gradient:

@@ -2,11 +2,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.experiments.benchmarks.timing import alternated
+from ssl_robot.experiments.benchmarks.views import Setting, _warped_and_coloured, agreement
 from ssl_robot.experiments.cli import main
+from ssl_robot.invariances.crop import Crop
 
 SMALL = ("--frames", "40", "--size", "16", "--rounds", "2", "--json")
 
@@ -43,6 +47,53 @@ def test_codecs_are_timed_on_a_recording(capsys: pytest.CaptureFixture[str], res
     assert len(unpacking["rows"]) == len(sizes)
 
 
+def views(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of times and that of pixels; the pixels are within their limits, which are those of the design."""
+    assert main(["bench", "views", "--frames", "40", "--size", "24", "--rounds", "1", "--json", *words]) == 0
+    times, pixels = json.loads(capsys.readouterr().out)
+    for row in pixels["rows"]:
+        assert row["within"]
+        colours = row["name"].startswith("colours")
+        assert row["mean"] <= (0.255 if colours else 2)
+        assert row["largest"] <= (0.255 if colours else 4)
+    return times, pixels
+
+
+def test_views_are_timed_beside_the_peers_and_their_pixels_are_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    times, pixels = views(capsys, "--no-compiled")
+    rows = {row["name"]: row for row in times["rows"]}
+    assert rows[times["baseline"]]["ratio"] == 1
+    assert {"ssl-robot, eager", "OpenCV fused by hand, per image", "torchvision v2, per image"} <= set(rows)
+    assert all(row["ratio"] > 0 and row["note"].startswith("CPU ") for row in rows.values())
+    assert [row["name"].split()[0] for row in pixels["rows"]] == ["eager", "colours"]
+
+
+@pytest.mark.slow
+def test_compiled_views_have_the_same_pixels_too(capsys: pytest.CaptureFixture[str]) -> None:
+    times, pixels = views(capsys, "--kind", "pusht")
+    assert "ssl-robot, compiled" in [row["name"] for row in times["rows"]]
+    assert [row["name"].split()[0] for row in pixels["rows"]] == ["eager", "compiled", "colours"]
+
+
+def test_other_pixels_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Crop.matrix
+    monkeypatch.setattr(Crop, "matrix", lambda self, drawn: original(self, drawn + torch.tensor([0, 0, 0.06, 0])))
+    first, colours = agreement(Setting(24, 16, kind="pusht", compiled=False))
+    assert not first.within
+    assert colours.within
+
+
+def test_hand_written_opencv_makes_views_like_ours() -> None:
+    setting = Setting(32, 8)
+    frames = setting.seen()
+    random = np.random.default_rng(0)
+    for frame in frames:
+        view = _warped_and_coloured(frame, setting, random)
+        assert view.shape == (32, 32, 3)
+        assert view.dtype == np.uint8
+        assert view.std() > 1
+
+
 def test_candidates_take_turns() -> None:
     calls: list[str] = []
 
@@ -60,3 +111,6 @@ def test_impossible_wishes_are_refused(capsys: pytest.CaptureFixture[str], tmp_p
     assert main(["bench", "compression"]) == 2
     assert "--data RECORDING.h5" in capsys.readouterr().err
     assert main(["bench", "loader", "--rounds", "0"]) == 2
+    assert main(["bench", "views", "--size", "0"]) == 2
+    assert main(["bench", "views", "--threads", "-1"]) == 2
+    assert main(["bench", "views", "--size", "4"]) == 2

@@ -24,19 +24,19 @@ FOLDERS = {
 # The library from the bottom up: a module imports from the levels below its own.
 LEVELS = (
     ("errors",),
-    ("frames", "config", "catalogue", "random", "statistics"),
+    ("frames", "config", "catalogue", "random", "sampling", "statistics"),
     ("backbones", "invariances", "splits"),
     ("encoder", "recipes", "regression"),
     ("views", "methods", "features"),
     ("monitors", "probes", "plugins", "loader"),
     ("pretrain", "verdicts"),
-    ("audit", "plots"),
+    ("audit", "plots", "contact"),
     ("report",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 # The files that know how frames lie in our HDF5 files; importers and exporters know those of others.
-STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py")
+STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/hdf5.py")
 OTHERS = ("datasets/importers/", "datasets/exporters/", "experiments/interop/", "experiments/benchmarks/")
 
 
@@ -176,8 +176,8 @@ def test_the_walk_sees_the_tree() -> None:
         ("datasets/importers/video.py", "import experiments.cli", "datasets/ may not import experiments/"),
         ("experiments/cli.py", "from tests.packaging import test_layers", "experiments/ may not import tests/"),
         ("experiments/cli.py", "import envs.pusht", "its full name is ssl_robot.envs.pusht"),
-        ("datasets/summary.py", "from h5py import File", "datasets/demo.py do"),
-        ("experiments/cli.py", "import h5py._hl", "datasets/demo.py do"),
+        ("datasets/summary.py", "from h5py import File", "datasets/hdf5.py do"),
+        ("experiments/cli.py", "import h5py._hl", "datasets/hdf5.py do"),
         ("ssl_robot/methods/moco.py", "from .simsiam import SimSiam", "relative name"),
         ("ssl_robot/methods/moco.py", "from ssl_robot.methods.simsiam import SimSiam", "a file of its own package"),
         ("ssl_robot/methods/moco.py", "from ssl_robot.methods import simsiam", "a file of its own package"),

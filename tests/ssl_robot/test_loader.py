@@ -25,7 +25,7 @@ def test_every_row_comes_once_with_its_place_however_it_is_read(memory: Any, way
         assert len(batches) == 12
         places = torch.cat([chosen for chosen, _ in batches])
         assert len(set(places.tolist())) == 96
-        images = torch.cat([pictures for _, pictures in batches])
+        images = torch.cat([pictures for _, (pictures,) in batches])
         np.testing.assert_array_equal(images[:, 0, 0, 0], rows[places.numpy()])
 
 
@@ -56,7 +56,7 @@ def test_blocks_bring_neighbours_together_and_mix_what_is_apart() -> None:
 def test_large_frames_are_shrunk_to_what_views_need(memory: Any) -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 100, 80, 3), np.uint8)
     for way in ("resident", "random"):
-        _, pictures = next(iter(Loader(memory(images), np.arange(10), 16, CPU, way=way).batches(0, 4)))  # type: ignore[arg-type]
+        _, (pictures,) = next(iter(Loader(memory(images), np.arange(10), 16, CPU, way=way).batches(0, 4)))  # type: ignore[arg-type]
         assert min(pictures.shape[1:3]) == 32
         assert pictures.dtype == torch.uint8
 

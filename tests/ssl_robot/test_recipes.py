@@ -1,13 +1,15 @@
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ssl_robot.invariances
-from ssl_robot import catalogue
+from ssl_robot import catalogue, recipes
 from ssl_robot.errors import InputError
-from ssl_robot.recipes import Recipe
+from ssl_robot.recipes import Recipe, name_of
 
 NAMES = catalogue.names(ssl_robot.invariances)
 
@@ -86,3 +88,51 @@ def test_leaving_out_what_is_not_there_lists_what_is() -> None:
 def test_an_unknown_strength_lists_the_strengths(wrong) -> None:
     with pytest.raises(InputError, match=r"'rotation' has no strength 'angle'.*p, degrees"):
         wrong()
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_named_recipe_has_two_views_or_more_and_survives_json(name: str) -> None:
+    recipe = Recipe.named(name)
+    assert len(recipe.views) >= 2
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_byols_views_are_the_papers() -> None:
+    """Blur at 1 and .1, solarize at 0 and .2 (Grill 2020, table 6)."""
+    (first, _), (second, _) = Recipe.named("byol").views
+    shares = [{name_of(item): item.p for item in items} for items in (first, second)]
+    assert (shares[0]["blur"], shares[1]["blur"]) == (1.0, 0.1)
+    assert (shares[0]["solarize"], shares[1]["solarize"]) == (0.0, 0.2)
+
+
+def test_what_is_left_out_is_left_out_of_every_view() -> None:
+    less = Recipe.named("byol").without("blur").without("solarize")
+    assert less.variants == Recipe().variants
+    assert all({"blur", "solarize"}.isdisjoint(name_of(item) for item in items) for items, _ in less.views)
+
+
+def test_a_recipe_comes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("crop: {scale: 0.3}\nrotation:\nviews:\n  - {times: 2}\n  - {times: 4, size: 0.5}\n")
+    recipe = Recipe.found(str(path))
+    assert recipe.as_dict()["crop"]["scale"] == 0.3
+    assert [size for _, size in recipe.views] == [1, 1, 0.5, 0.5, 0.5, 0.5]
+    path.write_text(yaml.safe_dump(recipe.as_dict()))
+    assert Recipe.found(str(path)) == recipe
+
+
+@pytest.mark.parametrize("text", ["- crop", "crop: 3", "crop: [", "\x00", "views: [{size: 2}]", "views: [{hue: {}}]"])
+def test_a_file_that_is_no_recipe_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        Recipe.found(str(tmp_path / "mine.yaml"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_recipe_is_edited_as_the_command_line_says() -> None:
+    recipe = Recipe.named("crop").edited(["rotation"], ["crop"], {"rotation": {"degrees": 30}})
+    assert recipe.as_dict() == {"rotation": {"p": 1.0, "degrees": 30}}
+    with pytest.raises(InputError, match=r"no 'hue' .*--with hue"):
+        Recipe.named("crop").edited([], [], {"hue": {"turn": 0.1}})
+    with pytest.raises(InputError, match=r"rotation.degrees is 300, but must be a number from 0 to 180"):
+        Recipe.named("crop").edited(["rotation"], [], {"rotation": {"degrees": 300}})

@@ -1,11 +1,16 @@
+import shutil
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import ssl_robot.invariances
 from ssl_robot import catalogue
+from ssl_robot.errors import InputError
 from ssl_robot.recipes import Recipe
 from ssl_robot.views import Views
 
@@ -20,8 +25,14 @@ def _recipe(*names: str) -> Recipe:
     return recipe
 
 
+@pytest.fixture(autouse=True)
+def _pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views are made in pieces of about 32."""
+    monkeypatch.setattr("ssl_robot.views._PIXELS", 32 * 20**2)
+
+
 def frames(b: int = 70, h: int = 24, w: int = 24) -> Tensor:
-    """More of them than fit a piece, of which the CPU makes 32 at a time."""
+    """More of them than are made at a time, see the fixture below."""
     return torch.randint(256, (b, h, w, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
@@ -63,14 +74,14 @@ def test_frames_of_any_shape_become_views_of_one_size(names: tuple[str, ...], sh
 @pytest.mark.parametrize("name", NAMES)
 def test_views_steps_and_seeds_draw_anew(name: str) -> None:
     recipe, samples = Recipe().having(name, p=0.5), torch.arange(64)
-    first = Views(recipe, 16, 5).draw(samples, 3, 0)[name]
+    first = Views(recipe, 16, 5).draw(samples, 3, 1)[name]
     others = [Views(recipe, 16, seed).draw(samples, step, view)[name] for seed, step, view in _OTHERS]
     for other in others:
         assert (first != other).any(1).float().mean() > 0.2
     assert (first != first.roll(1, 0)).any(1).float().mean() > 0.2  # nor do samples share their numbers
 
 
-_OTHERS = [(5, 3, 1), (5, 4, 0), (6, 3, 0), (5, 4, 1)]
+_OTHERS = [(5, 3, 0), (5, 4, 1), (6, 3, 1), (5, 4, 0)]
 
 
 def test_invariances_draw_independently() -> None:
@@ -121,3 +132,120 @@ def test_large_frames_are_smoothed_before_they_are_sampled() -> None:
     stripes[:, :, ::2] = 255
     images = Views(Recipe.named("crop"), 32, 0)(stripes, torch.arange(1), 0, 0).images
     assert float((images - 0.5).abs().max()) < 0.1
+
+
+def _compiler() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _compiler(), reason="needs a C++ compiler (apt-get install g++)")
+@pytest.mark.parametrize("names", [("rotation",), ("perspective", "crop"), ()])
+def test_compiled_views_are_the_plain_ones(names: tuple[str, ...]) -> None:
+    """Whatever the geometry: upright, turned, projective; with pieces of another length at the end."""
+    recipe = Recipe.named("simsiam")
+    for name in names:
+        recipe = recipe.having(name, p=1.0)
+    plain, compiled = (Views(recipe, 20, 0, compiled=way) for way in (False, True))
+    for step in range(2):
+        for view in range(2):
+            expected = plain(frames(), torch.arange(70), step, view)
+            found = compiled(frames(), torch.arange(70), step, view)
+            torch.testing.assert_close(found.images, expected.images, atol=1e-4, rtol=0)
+
+
+def test_views_that_cannot_be_compiled_are_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        def call(*_: object) -> Tensor:
+            raise RuntimeError("no compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    views = Views(Recipe.named("crop"), 16, 0, compiled=True)
+    with pytest.warns(UserWarning, match=r"not compiled \(no compiler\): install"):
+        found = views(frames(), torch.arange(70), 0, 0).images
+    assert torch.equal(found, Views(Recipe.named("crop"), 16, 0)(frames(), torch.arange(70), 0, 0).images)
+
+
+def test_whether_to_jitter_is_drawn_once_for_all_four() -> None:
+    jitter = ("brightness", "contrast", "saturation", "hue")
+    views = Views(Recipe.named("simsiam"), 16, 0)
+    drawn = views.draw(torch.arange(2000), 0, 0)
+    items = dict(zip(views.recipe.names, views.recipe.invariances, strict=True))
+    acting = [(drawn[name] != items[name].neutral()).any(1) for name in jitter]
+    assert abs(float(acting[0].float().mean()) - 0.8) < 0.04
+    for other in acting[1:]:
+        assert torch.equal(other, acting[0])
+
+
+def test_parameters_of_another_view_can_be_copied() -> None:
+    """Then the two views agree in that one thing, as LooC needs it."""
+    views = Views(Recipe.named("crop").having("rotation").having("hue"), 24, 0)
+    first = views(frames(), torch.arange(70), 0, 0)
+    second = views(frames(), torch.arange(70), 0, 1, copied={"rotation": first.parameters["rotation"]})
+    fresh = views(frames(), torch.arange(70), 0, 1)
+    assert torch.equal(second.parameters["rotation"], first.parameters["rotation"])
+    assert not torch.equal(fresh.parameters["rotation"], first.parameters["rotation"])
+    for name in ("crop", "hue"):
+        assert torch.equal(second.parameters[name], fresh.parameters[name])
+
+
+def test_views_of_one_recipe_may_differ() -> None:
+    """BYOL's two views, and SwAV's two large and six small ones."""
+    byol = Views(Recipe.named("byol"), 32, 0)
+    parameters = [byol(frames(), torch.arange(70), 0, view).parameters for view in range(2)]
+    assert bool((parameters[0]["blur"] > 0).all())
+    assert float((parameters[1]["blur"] > 0).float().mean()) < 0.3
+    swav = Views(Recipe.named("swav"), 56, 0)
+    images = [swav(frames(), torch.arange(70), 0, view).images for view in range(len(swav))]
+    assert [picture.shape[-1] for picture in images] == [56, 56, *[24] * 6]
+    areas = [swav.draw(torch.arange(70), 0, view)["crop"][:, :2].prod(1) for view in (0, 7)]
+    assert float(areas[0].min()) > 0.1
+    assert float(areas[1].max()) < 0.15
+    assert not torch.equal(images[2], images[3])
+
+
+def test_nothing_is_asked_of_the_device() -> None:
+    """Each value that Python asks for would make a GPU wait."""
+
+    class Asked(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default):
+                asked.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    asked: list[str] = []
+    views = Views(_recipe(*(name for name in NAMES if name not in ("time", "camera"))), 16, 0)
+    with Asked():
+        views(frames(8), torch.arange(8), 0, 0)
+        assert asked == []
+        torch.zeros(1).item()
+    assert len(asked) == 1
+
+
+def test_half_precision_is_the_same_picture() -> None:
+    halves = Views(Recipe.named("simsiam"), 24, 0, dtype=torch.bfloat16)(frames(), torch.arange(70), 0, 0).images
+    whole = Views(Recipe.named("simsiam"), 24, 0)(frames(), torch.arange(70), 0, 0).images
+    assert halves.dtype == torch.bfloat16
+    torch.testing.assert_close(halves.float(), whole, atol=2**-8, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (torch.zeros(2, 8, 8, 3), "uint8"),
+        (torch.zeros(2, 8, 8, dtype=torch.uint8), "RGB"),
+        (torch.zeros(2, 8, 8, 1, dtype=torch.uint8), "RGB"),
+        (torch.zeros(2, 8, 8, 4, dtype=torch.uint8), "RGB"),
+        (torch.zeros(2, 1, 8, 3, dtype=torch.uint8), "2 x 2"),
+    ],
+)
+def test_frames_that_are_none_are_refused(wrong: Tensor, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        Views(Recipe.named("crop"), 8, 0)(wrong, torch.arange(2), 0, 0)
+
+
+def test_parameters_that_are_missing_are_named() -> None:
+    with pytest.raises(InputError, match="no parameters for 'flip'"):
+        Views(_recipe("flip"), 8, 0).replay(frames(2), {})
