@@ -81,7 +81,7 @@ class Bench:
 
     def _views(self) -> int:
         """The pixels come first: a fast view of other pixels would be worth nothing."""
-        from ssl_robot.experiments.benchmarks import views
+        from ssl_robot.experiments.benchmarks import agreement, views
         from ssl_robot.experiments.benchmarks.timing import as_record, as_table
 
         settings = [
@@ -89,10 +89,10 @@ class Bench:
             for threads in sorted({1, self.threads})
             for size in ([self.size] if self.size else views.SOURCES)
         ]
-        agreed = [row for setting in settings if setting.threads == 1 for row in views.agreement(setting)]
+        agreed = [row for setting in settings if setting.threads == 1 for row in agreement.agreement(setting)]
         tables = views.run(settings)
         if self.as_json:
-            print(json.dumps([*(as_record(*table) for table in tables), views.pixels_record(agreed)]))
+            print(json.dumps([*(as_record(*table) for table in tables), agreement.pixels_record(agreed)]))
         else:
-            print("\n\n".join([*(as_table(title, rows) for title, _, rows in tables), views.pixels_table(agreed)]))
+            print("\n\n".join([*(as_table(title, rows) for title, _, rows in tables), agreement.pixels_table(agreed)]))
         return 0

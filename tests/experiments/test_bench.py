@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from ssl_robot.datasets.store import FrameStore
+from ssl_robot.experiments.benchmarks.agreement import agreement
 from ssl_robot.experiments.benchmarks.timing import alternated
-from ssl_robot.experiments.benchmarks.views import Setting, _warped_and_coloured, agreement
+from ssl_robot.experiments.benchmarks.views import Setting, _warped_and_coloured
 from ssl_robot.experiments.cli import main
 from ssl_robot.invariances.crop import Crop
 
