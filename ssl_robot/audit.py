@@ -23,11 +23,12 @@ from ssl_robot.frames import Frames, find_label
 from ssl_robot.invariances import Source
 from ssl_robot.methods import Method
 from ssl_robot.methods.simsiam import Simsiam
-from ssl_robot.pretrain import Training, pretrain
+from ssl_robot.pretrain import pretrain
 from ssl_robot.probes import Score, pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.regression import Head
 from ssl_robot.splits import split
+from ssl_robot.training import Training
 from ssl_robot.verdicts import Finding, potential, trained
 
 LAYERS: tuple[Layer, ...] = ("output", "map")
@@ -304,7 +305,15 @@ def _encoder(task: _Task) -> Encoder:
         return encoder
     study = task.study
     return pretrain(
-        task.frames, task.rows, study.method, task.recipe, study.backbone, task.training, task.folder, quiet=True
+        task.frames,
+        task.rows,
+        study.method,
+        task.recipe,
+        study.backbone,
+        task.training,
+        task.folder,
+        quiet=True,
+        resume=True,
     )
 
 

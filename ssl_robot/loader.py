@@ -84,7 +84,9 @@ class Loader:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def batches(self, epoch: int, batch: int, where: Where | None = None) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    def batches(
+        self, epoch: int, batch: int, where: Where | None = None, first: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """One pass over the rows; those that do not fill a batch are left to another pass.
 
         Args:
@@ -92,14 +94,17 @@ class Loader:
             batch: Frames at a time.
             where: Which frames are wanted beside or instead of the batch's own, given those and the number of the
                 batch in the pass.
+            first: The batch to begin with: to go on in the middle of a pass.
+            share: Which of how many equal parts of every batch: devices that train together take one each.
 
         Yields:
             Places among the rows, (batch,) int64, on the CPU, and the frames of each of the places wanted, (batch, h,
             w, 3) uint8, on the device.
         """
         order = shuffled(len(self), self._seed, epoch, _BLOCK if self.way == "blocks" else 1)
-        parts = [order[first : first + batch] for first in range(0, len(self) - batch + 1, batch)]
-        wanted = [self._wanted(part, i, where) for i, part in enumerate(parts)]
+        which, of = share
+        parts = [order[start : start + batch][which::of] for start in range(0, len(self) - batch + 1, batch)][first:]
+        wanted = [self._wanted(part, i, where) for i, part in enumerate(parts, first)]
         if self._resident:
             for part, places in zip(parts, wanted, strict=True):
                 yield part, [self._taken(place) for place in places]

@@ -1,5 +1,6 @@
 """Signs that a run is going wrong, while there is time to stop it."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,3 +46,62 @@ def spread(embeddings: Tensor) -> Tensor:
     unit = F.normalize(embeddings.detach().float(), dim=1)
     value: Tensor = unit.std(0).mean() * unit.shape[1] ** 0.5
     return value
+
+
+def rank(embeddings: Tensor) -> Tensor:
+    """How many directions matter: the exponential of the entropy of the singular values (RankMe, Garrido 2023).
+
+    Args:
+        embeddings: (b, d).
+
+    Returns:
+        A scalar between 1 and the smaller of b and d, detached.
+    """
+    values = torch.linalg.svdvals(embeddings.detach().float())
+    share = values / values.sum().clamp(min=1e-12) + 1e-7
+    value: Tensor = (-(share * share.log()).sum()).exp()
+    return value
+
+
+def alignment(first: Tensor, second: Tensor) -> Tensor:
+    """How far apart two views of a frame lie on the sphere: mean squared distance (Wang and Isola 2020).
+
+    Args:
+        first: (b, d).
+        second: (b, d).
+
+    Returns:
+        A scalar from 0, where views are not told apart, to 4, detached.
+    """
+    first, second = (F.normalize(part.detach().float(), dim=1) for part in (first, second))
+    return (first - second).square().sum(1).mean()
+
+
+def uniformity(embeddings: Tensor) -> Tensor:
+    """How evenly frames cover the sphere: log of the mean Gaussian potential of pairs (Wang and Isola 2020).
+
+    Args:
+        embeddings: (b, d), b at least 2.
+
+    Returns:
+        A scalar, detached: 0 if all are the same, lower the more evenly they lie.
+    """
+    unit = F.normalize(embeddings.detach().float(), dim=1)
+    squared = (2 - 2 * unit @ unit.T).clamp(min=0)
+    b = len(unit)
+    return (((-2 * squared).exp().sum() - b) / (b * (b - 1))).log()
+
+
+def vitals(embeddings: Tensor) -> dict[str, Tensor]:
+    """What is watched at every step.
+
+    Args:
+        embeddings: Of two views, (2, b, d).
+    """
+    first, second = embeddings
+    return {
+        "spread": spread(first),
+        "directions": directions(first),
+        "alignment": alignment(first, second),
+        "uniformity": uniformity(first),
+    }

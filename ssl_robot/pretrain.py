@@ -1,85 +1,43 @@
 """Frames, a method and a recipe make an encoder."""
 
-import csv
+import logging
 import math
+import os
+import resource
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot.config import plain, surroundings, write_yaml
+from ssl_robot import checkpoints, interrupts
+from ssl_robot.config import plain, read_yaml, surroundings, write_yaml
 from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
-from ssl_robot.methods import Loss, Method, Objective
-from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
+from ssl_robot.methods import Loss, Method
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
+from ssl_robot.online import Watched
+from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe
+from ssl_robot.records import CURVE, Clock, Records, Service, write_summary
+from ssl_robot.training import MAY_CHANGE, Training, optimizer, schedule
 from ssl_robot.views import Views
 
+CONFIG = "config.yaml"
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
-
-
-@dataclass(frozen=True)
-class Training:
-    """How long and how fast.
-
-    Attributes:
-        epochs: Passes over the frames.
-        batch_size: Frames per step; fewer if there are fewer.
-        lr: Learning rate at batch 256; scaled with the batch. On a few thousand frames SimSiam needs far more than the
-            .05 of ImageNet, or it never learns more than what stands where.
-        momentum: Of SGD.
-        weight_decay: On all parameters, as in SimSiam.
-        warmup: Epochs over which the rate rises from 0.
-        size: Height and width of the views.
-        seed: Weights, order of the frames and views follow from it.
-        on_collapse: Stop, or go on with a warning, when all frames get the same embedding.
-        device: ``auto`` takes a GPU if there is one.
-        precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
-        compiled: Whether views are made by one compiled kernel; ``auto`` does so where there are so many that it saves
-            more than the half minute it takes.
-    """
-
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float = 2.0
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup: float = 1.0
-    size: int = 64
-    seed: int = 0
-    on_collapse: Literal["stop", "warn"] = "stop"
-    device: str = "auto"
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compiled: Literal["auto", "yes", "no"] = "auto"
-
-    def __post_init__(self) -> None:
-        smallest = {"epochs": 1, "batch_size": 2, "size": 16, "lr": 0, "warmup": 0, "momentum": 0, "weight_decay": 0}
-        for name, least in smallest.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A pass over the frames: loss and rate at its last step, means over its steps; a line of ``metrics.csv``."""
-
-    epoch: int
-    loss: float
-    spread: float
-    directions: float
-    lr: float
-    frames_per_s: float
+_ASKED = 10  # times in a run that the labels are read online
 
 
 class CollapseError(InputError):
@@ -96,8 +54,12 @@ def pretrain(
     out: Path | None = None,
     quiet: bool = False,
     others: Sequence[Frames] = (),
+    resume: bool = False,
+    service: Service = "none",
 ) -> Encoder:
     """Train an encoder on some rows of a collection.
+
+    Started by ``torchrun``, several processes train together, each on its part of every batch.
 
     Args:
         frames: The collection.
@@ -106,37 +68,36 @@ def pretrain(
         recipe: The views.
         backbone: Name of the network.
         training: How long and how fast.
-        out: Run directory for configuration, metrics and encoder.
-        quiet: No progress bar.
+        out: Run directory for configuration, checkpoints, figures and encoder.
+        quiet: No progress bar and no lines.
         others: The same moments through other cameras, for recipes with ``camera``.
+        resume: Go on from the last checkpoint in the run directory, if there is one.
+        service: Where figures go beside the run directory.
 
     Returns:
         The encoder, frozen.
 
     Raises:
         CollapseError: If all embeddings become the same and ``on_collapse`` is ``stop``.
-        InputError: If there are too few frames, they cannot show what the recipe asks for, or the loss stops being a
-            number.
+        InputError: If there are too few frames, they cannot show what the recipe asks for, the loss stops being a
+            number, or the run that is to go on was another.
+        KeyboardInterrupt: After Ctrl-C, when a checkpoint is written.
+        SystemExit: After SIGTERM, likewise.
     """
     _check(frames, rows, recipe, others)
-    device = torch.device(_device(training.device))
-    source = Loader(frames, rows, training.size, device, training.seed, others=others)
-    views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
-    encoder = Encoder.fresh(card, training.seed).to(device)
-    objective = _objective(method, encoder, training.seed).to(device)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        chosen = {"device": str(device), "bf16": _half(training.precision, device), "compiled views": views.compiled}
-        write_yaml(out / "config.yaml", {**plain(card), "chosen": chosen, "surroundings": surroundings()})
-    with _Record(out) as record, tqdm(total=training.epochs * len(rows), unit="frame", disable=quiet) as bar:
-        for epoch in _epochs(objective, encoder, source, views, training, bar):
-            record.write(epoch)
-            _watch(record.epochs, training)
-    encoder = encoder.eval().requires_grad_(False).cpu()
-    if out is not None:
-        encoder.save(out / FILE)
-    return encoder
+    if out is not None and int(os.environ.get("RANK", "0")) == 0:
+        _begin(out, card, resume)
+    run = _Run(frames, rows, method, card, training, others)
+    if out is not None and resume:
+        run.restore(checkpoints.load(out, run.fabric.device))
+    each = run.batch * training.accumulate
+    whole, done = training.epochs * run.steps * each, run.done * each
+    bar = tqdm(total=whole, initial=done, unit="frame", unit_scale=True, disable=quiet or not run.first)
+    folder = out if run.first else None
+    with Records(folder, run.history, service, asdict(card)) as records, interrupts.heard() as stop, bar:
+        run.train(folder, records, stop, bar)
+    return run.finished(folder, records)
 
 
 def _check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequence[Frames]) -> None:
@@ -150,6 +111,256 @@ def _check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequ
         raise InputError("The recipe has 'time', but every episode is one frame long: add --without time.")
 
 
+def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any]:
+    name = type(method).__module__.rpartition(".")[2]
+    return {"method": name, name: plain(method), "training": plain(training), "data": frames.fingerprint}
+
+
+def _begin(out: Path, card: Card, resume: bool) -> None:
+    """The run directory and what it says about the run.
+
+    Raises:
+        InputError: If an unfinished run is there and not to go on, or was another.
+    """
+    if (out / CONFIG).exists() and checkpoints.found(out):
+        if not resume:
+            raise InputError(f"{out} holds an unfinished run: add --resume to go on, or choose another --out.")
+        before = read_yaml(out / CONFIG)
+        wrong = sorted(_differences({name: before.get(name) for name in plain(card)}, plain(card)))
+        if wrong:
+            raise InputError(
+                f"The run in {out} was begun with other settings ({'; '.join(wrong)}): give the same ones to resume "
+                "it, or choose another --out."
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    write_yaml(out / CONFIG, {**plain(card), "surroundings": surroundings()})
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """What is not the same, by its path, as ``training.lr is 2.0, was 1.0``."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in {**before, **now}:
+            if name not in MAY_CHANGE:
+                yield from _differences(before.get(name), now.get(name), f"{path}.{name}" if path else name)
+    elif before != now:
+        yield f"{path.removeprefix('origin.')} is {now}, was {before}"
+
+
+class _Run:
+    """All that changes while an encoder is trained."""
+
+    def __init__(
+        self,
+        frames: Frames,
+        rows: NDArray[np.int64],
+        method: Method,
+        card: Card,
+        training: Training,
+        others: Sequence[Frames],
+    ) -> None:
+        self.training, self.card = training, card
+        device = training.chosen_device()
+        self.fabric = _fabric(device, training.half(device))
+        device = self.fabric.device
+        self.first = self.fabric.global_rank == 0
+        recipe = Recipe.from_dict(card.recipe)
+        self.source = Loader(frames, rows, training.size, device, training.seed, others=others)
+        self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
+        self.watched = Watched.of(frames, rows) if self.first else None
+        self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
+        self.encoder = Encoder.fresh(card, training.seed).to(device)
+        objective = _built(method, self.encoder, training.seed)
+        if self.fabric.world_size > 1 and device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        self.objective, self.optimizer = self.fabric.setup(
+            objective.to(memory_format=torch.channels_last), optimizer(objective, training)
+        )
+        self.epoch = self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+        self.clock = Clock()
+        self.began = self.saved = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Steps that were made."""
+        return self.epoch * self.steps + self.step
+
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` takes; the order of the frames and all views follow from seed and step."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.sums,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go on from there."""
+        if state is None:
+            return
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.sums, self.history = state["sums"], state["history"]
+
+    def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
+        """All the steps that are left, with what has to be done between them."""
+        while self.epoch < self.training.epochs:
+            began, first = time.monotonic(), self.step
+            for _ in self._epoch():
+                bar.update(self.batch * self.training.accumulate)
+                if stop.signal is not None:
+                    self._save(out)
+                    stop.leave()
+                if self._late():
+                    self._save(out)
+                    return
+                if time.monotonic() - self.saved >= 60 * self.training.save_minutes:
+                    self._save(out)
+            frames = (self.steps - first) * self.batch * self.training.accumulate
+            self._end_epoch(records, frames / (time.monotonic() - began))
+            bar.set_postfix({name: f"{self.history[-1][name]:.3g}" for name in ("loss", "spread", "rank")})
+
+    def _late(self) -> bool:
+        most = self.training.max_minutes
+        if most is None:
+            return False
+        late = time.monotonic() - self.began >= 60 * most
+        return bool(self.fabric.broadcast(late)) if self.fabric.world_size > 1 else late
+
+    def _save(self, out: Path | None) -> None:
+        self._check_finite()
+        if out is not None:
+            checkpoints.save(out, self.state())
+        self.saved = time.monotonic()
+
+    def _epoch(self) -> Iterator[None]:
+        """The steps of an epoch that are left."""
+        training, accumulate = self.training, self.training.accumulate
+        share = (self.fabric.global_rank, self.fabric.world_size)
+        first = self.step * accumulate
+        batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
+        for step in range(self.step, self.steps):
+            schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
+            for i in range(accumulate):
+                with self.clock.part("load"):
+                    places, shown = next(batches)
+                with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
+                    loss = self._backward(places, shown, step * accumulate + i)
+            with self.clock.part("backward"):
+                norm = _norm(self.objective)
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+            with self.clock.part("monitors"):
+                self._note({**vitals(loss.embeddings), **loss.parts, "gradient": norm})
+                if step + 1 == self.steps:  # once an epoch: it takes as long as a step
+                    self.sums["rank"] = rank(loss.embeddings[0]).double() * self.steps
+            self.step = step + 1
+            yield
+
+    def _where(self) -> Where | None:
+        first = self.epoch * self.steps * self.training.accumulate
+        return (lambda place, number: self.views.where(place, first + number)) if self.views.moves else None
+
+    def _backward(self, places: Tensor, shown: list[Tensor], number: int) -> Loss:
+        """Gradients of one batch."""
+        views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
+        with self.clock.part("views"):
+            seen = [views(shown[view % len(shown)], places, which, view).images for view in range(len(views))]
+            given = [self.encoder.normalised(images).contiguous(memory_format=torch.channels_last) for images in seen]
+        with self.clock.part("forward"):
+            loss: Loss = self.objective(given)
+        with self.clock.part("backward"):
+            self.fabric.backward(loss.total / self.training.accumulate)
+        return loss
+
+    def _note(self, figures: Mapping[str, Tensor]) -> None:
+        """Add a step's figures to the epoch's: those of one batch swing too far."""
+        for name, value in figures.items():
+            self.sums[name] = (
+                self.sums[name] + value.detach().double() if name in self.sums else value.detach().double()
+            )
+        if self.fabric.device.type == "cpu":  # elsewhere asking would make the device wait
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Stop before a checkpoint could be written over a good one.
+
+        Raises:
+            InputError: If the loss is no number.
+        """
+        if "loss" in self.sums and not math.isfinite(float(self.sums["loss"])):
+            raise InputError(
+                f"The loss is no number any more in epoch {self.epoch + 1}: lower --lr (it is {self.training.lr}); the "
+                "last checkpoint is from before."
+            )
+
+    def _end_epoch(self, records: Records, speed: float) -> None:
+        self._check_finite()
+        sums: Any = self.fabric.all_reduce(torch.stack(list(self.sums.values())))  # all processes decide alike
+        means = dict(zip(self.sums, (sums / self.steps).tolist(), strict=True))
+        values = {"epoch": self.epoch, **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
+        often = max(1, self.training.epochs // _ASKED)
+        if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
+            with self.clock.part("monitors"):
+                values |= self.watched.scores(self.encoder)
+        values["frames_per_s"] = speed
+        records.write(values)
+        self.history = records.epochs
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        _watch(self.history, self.training)
+
+    def finished(self, out: Path | None, records: Records) -> Encoder:
+        """The encoder, frozen and on the CPU; in the run directory with a curve and a summary."""
+        encoder = self.encoder.eval().requires_grad_(False).cpu()
+        if out is not None:
+            encoder.save(out / FILE)
+            if records.epochs:
+                (out / CURVE).write_bytes(curve(records.epochs))
+            write_summary(out, self._summary())
+            if self.epoch >= self.training.epochs:
+                checkpoints.clear(out)
+        return encoder
+
+    def _summary(self) -> dict[str, Any]:
+        device = self.fabric.device
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        memory = {"processor": round(peak)}
+        if device.type == "cuda":
+            memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
+        return {
+            "steps": self.done,
+            "finished": self.epoch >= self.training.epochs,
+            "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
+            "device": str(device),
+            "bf16": self.training.half(device),
+            "compiled views": self.views.compiled,
+            "way of reading": self.source.way,
+            "processes": self.fabric.world_size,
+            "minutes": (time.monotonic() - self.began) / 60,
+            "time": self.clock.shares(),
+            "peak memory, MB": memory,
+            "last epoch": self.history[-1] if self.history else {},
+        }
+
+
+def _fabric(device: torch.device, half: bool) -> Fabric:
+    """One process, or those that ``torchrun`` has started."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it has to say is in the summary
+    kind: Any = device.type
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if half else "32-true"
+    if not torch.distributed.is_torchelastic_launched():
+        devices = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=kind, devices=devices, precision=precision)
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    fabric = Fabric(accelerator=kind, strategy="ddp", devices=here, num_nodes=everywhere // here, precision=precision)
+    fabric.launch()
+    return fabric
+
+
 def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
     """Whether so many pixels are to be made that compiling is worth it."""
     if training.compiled != "auto":
@@ -158,144 +369,43 @@ def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
     return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
 
 
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (AssertionError, RuntimeError) as error:
-        raise InputError(f"There is no device '{name}' ({str(error).splitlines()[0]}): leave out --device.") from None
-    return name
+def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
+    """Frames of a batch, over all processes, and steps of an epoch.
+
+    Raises:
+        InputError: If batches cannot be shared equally, or there are fewer than a step needs.
+    """
+    batch = min(training.batch_size, rows // training.accumulate // processes * processes)
+    if batch % processes or batch < 2 * processes:
+        raise InputError(
+            f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
+            "their number, and at least twice it."
+        )
+    return batch, rows // batch // training.accumulate
 
 
-def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any]:
-    name = type(method).__module__.rpartition(".")[2]
-    return {"method": name, name: plain(method), "training": plain(training), "data": frames.fingerprint}
-
-
-def _objective(method: Method, encoder: Encoder, seed: int) -> Objective:
+def _built(method: Method, encoder: Encoder, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        objective = method.build(encoder.backbone, encoder.width)
-    return objective.train().to(memory_format=torch.channels_last)
+        return method.build(encoder.backbone, encoder.width).train()
 
 
-def _epochs(
-    objective: Objective, encoder: Encoder, source: Loader, views: Views, training: Training, bar: "tqdm[Any]"
-) -> Iterator[Epoch]:
-    batch = min(training.batch_size, len(source))
-    steps = len(source) // batch
-    rate = training.lr * batch / 256
-    optimizer = _optimizer(objective, training)
-    half = _half(training.precision, device_of(encoder))
-
-    def where(first: int) -> Where | None:
-        return (lambda place, number: views.where(place, first + number)) if views.moves else None
-
-    for epoch in range(training.epochs):
-        began = time.perf_counter()
-        signs: list[Tensor] = []
-        for step, (places, shown) in enumerate(source.batches(epoch, batch, where(epoch * steps)), epoch * steps):
-            _schedule(optimizer, rate, step, steps, training)
-            seen = [views(shown[view % len(shown)], places, step, view).images for view in range(len(views))]
-            loss = _step(objective, optimizer, [encoder.normalised(images) for images in seen], half)
-            signs.append(torch.stack([spread(loss.embeddings), directions(loss.embeddings)]))
-            bar.update(batch)
-        seconds = time.perf_counter() - began
-        spreads, ways = torch.stack(signs).mean(0).tolist()  # of all steps: those of one batch swing too far
-        values = Epoch(
-            epoch,
-            float(loss.parts["loss"]),
-            spreads,
-            ways,
-            _rate(optimizer),
-            steps * batch / seconds,
-        )
-        bar.set_postfix(loss=f"{values.loss:.3f}", spread=f"{values.spread:.2f}")
-        yield values
+def _norm(objective: nn.Module) -> Tensor:
+    """Length of the gradient over all parameters."""
+    return torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
 
 
-def device_of(encoder: Encoder) -> torch.device:
-    """The device an encoder lives on."""
-    return next(encoder.parameters()).device
+def _collapsed(epoch: Mapping[str, float]) -> bool:
+    return epoch["spread"] < COLLAPSED or epoch["directions"] < COLLINEAR
 
 
-def _optimizer(objective: Objective, training: Training) -> torch.optim.SGD:
-    constant = objective.constant_rate()
-    held = {id(parameter) for parameter in constant}
-    decaying = [parameter for parameter in objective.parameters() if id(parameter) not in held]
-    groups = [{"params": decaying, "decays": True}, {"params": constant, "decays": False}]
-    return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, weight_decay=training.weight_decay)
-
-
-def _schedule(optimizer: torch.optim.SGD, rate: float, step: int, steps: int, training: Training) -> None:
-    """Linear warm-up for every group, then a cosine for those that decay."""
-    warm = min(1.0, (step + 1) / max(1.0, training.warmup * steps))
-    cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
-    for group in optimizer.param_groups:
-        group["lr"] = rate * warm * (cosine if group["decays"] else 1.0)
-
-
-def _rate(optimizer: torch.optim.SGD) -> float:
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _half(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bf16: on a CPU without instructions for it, it would be slower."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def _step(objective: Objective, optimizer: torch.optim.SGD, views: list[Tensor], half: bool) -> Loss:
-    with torch.autocast(views[0].device.type, torch.bfloat16, enabled=half):
-        loss: Loss = objective([view.contiguous(memory_format=torch.channels_last) for view in views])
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    optimizer.step()
-    return loss
-
-
-class _Record:
-    """Lines of ``metrics.csv``, on disk as they come."""
-
-    def __init__(self, out: Path | None) -> None:
-        self.epochs: list[Epoch] = []
-        self._file = None if out is None else (out / "metrics.csv").open("w", newline="")
-
-    def write(self, epoch: Epoch) -> None:
-        """Keep one epoch's figures."""
-        self.epochs.append(epoch)
-        if self._file is not None:
-            writer = csv.writer(self._file)
-            if len(self.epochs) == 1:
-                writer.writerow(vars(epoch))
-            writer.writerow(vars(epoch).values())
-            self._file.flush()
-
-    def __enter__(self) -> "_Record":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def _collapsed(epoch: Epoch) -> bool:
-    return epoch.spread < COLLAPSED or epoch.directions < COLLINEAR
-
-
-def _watch(epochs: list[Epoch], training: Training) -> None:
+def _watch(epochs: list[dict[str, float]], training: Training) -> None:
     """Stop a run that is beyond help, with the likely causes."""
-    if not math.isfinite(epochs[-1].loss):
-        raise InputError(f"The loss is {epochs[-1].loss} in epoch {len(epochs)}: lower --lr (it is {training.lr}).")
     if len(epochs) >= _PATIENCE and all(_collapsed(epoch) for epoch in epochs[-_PATIENCE:]):
+        last = epochs[-1]
         message = (
             f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "
-            f"{epochs[-1].spread:.2f}, directions {epochs[-1].directions:.2f}): raise --batch-size, change --lr, "
+            f"{last['spread']:.2f}, directions {last['directions']:.2f}): raise --batch-size, change --lr, "
             "keep the method's stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
         )
         if training.on_collapse == "stop":

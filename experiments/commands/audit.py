@@ -81,7 +81,7 @@ class Audit:
         from ssl_robot.audit import Study
         from ssl_robot.errors import InputError
         from ssl_robot.frames import find_label
-        from ssl_robot.pretrain import Training
+        from ssl_robot.training import Training
 
         names = self.target or tuple(name for name in probed.label_names if name != "actions")
         targets = tuple(find_label(probed, name).name for name in names)

@@ -22,14 +22,19 @@ class Pretrain:
         strengths: Strengths to change; --rotation.degrees 30 says the same as --strengths rotation.degrees=30.
         camera: Camera to learn from; the first one if not given.
         epochs: Passes over the frames.
-        batch_size: Frames per step.
-        lr: Learning rate at batch 256.
+        batch_size: Frames that go through the network together.
+        accumulate: Batches whose gradients are added up before a step.
+        lr: Learning rate at 256 frames a step.
         size: Height and width of the views.
         seed: Weights, order and views follow from it.
         on_collapse: Stop or warn when all frames get the same embedding.
         device: auto, cpu or cuda.
         precision: auto takes bf16 where the processor has it.
         compiled: Views made by one compiled kernel; auto does so where it saves more than the half minute it takes.
+        max_minutes: End after so long, with what was learnt until then; --resume goes on.
+        save_minutes: Between two checkpoints.
+        resume: Go on with the unfinished run in --out; its settings must be the same.
+        log: Where figures go beside the run directory.
     """
 
     data: Positional[Path]
@@ -43,6 +48,7 @@ class Pretrain:
     camera: str | None = None
     epochs: int = 20
     batch_size: int = 128
+    accumulate: int = 1
     lr: float = 2.0
     size: int = 64
     seed: int = 0
@@ -50,33 +56,66 @@ class Pretrain:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compiled: Literal["auto", "yes", "no"] = "auto"
+    max_minutes: float | None = None
+    save_minutes: float = 5.0
+    resume: bool = False
+    log: Literal["none", "wandb", "trackio"] = "none"
 
     def run(self) -> int:
         """Train, and say where the encoder is."""
         import numpy as np
 
         import ssl_robot.methods
-        from ssl_robot import catalogue
+        from ssl_robot import catalogue, checkpoints
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.encoder import FILE
         from ssl_robot.errors import InputError
         from ssl_robot.experiments.commands._recipe import asked
-        from ssl_robot.pretrain import Training, pretrain
+        from ssl_robot.pretrain import pretrain
         from ssl_robot.splits import split
+        from ssl_robot.training import Training
 
         frames = FrameStore(self.data, self.camera)
         recipe = asked(self.recipe, self.having, self.without, self.strengths)
         training = Training(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size, seed=self.seed,
             on_collapse=self.on_collapse, device=self.device, precision=self.precision, compiled=self.compiled,
+            accumulate=self.accumulate, max_minutes=self.max_minutes, save_minutes=self.save_minutes,
         )  # fmt: skip
         method = catalogue.found(ssl_robot.methods, self.method)()
-        if (self.out / FILE).exists():
+        if (self.out / FILE).exists() and not (self.resume and checkpoints.found(self.out)):
             raise InputError(f"{self.out} holds a finished run: choose another --out, or delete it.")
         parts = split(frames)
         rows = np.sort(np.concatenate([parts.train, parts.validation]))
         cameras = [name for name in frames.schema.cameras if name != frames.camera]
         others = [FrameStore(self.data, name) for name in cameras] if "camera" in recipe.names else []
-        pretrain(frames, rows, method, recipe, self.backbone, training, self.out, others=others)
-        print(self.out / FILE)
+        print(f"{len(rows):,} frames of {self.data}; views: {', '.join(recipe.names) or 'the frame itself'}")
+        pretrain(
+            frames, rows, method, recipe, self.backbone, training, self.out, others=others, resume=self.resume,
+            service=self.log,
+        )  # fmt: skip
+        print(_told(self.out))
         return 0
+
+
+def _told(out: Path) -> str:
+    """What a run came to, in a handful of lines."""
+    import json
+
+    from ssl_robot.encoder import FILE
+    from ssl_robot.records import CURVE, SUMMARY
+
+    summary = json.loads((out / SUMMARY).read_text())
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in summary["time"].items())
+    kind = f"{summary['device']}{', bf16' if summary['bf16'] else ''}"
+    how = f"{summary['steps']:,} steps in {summary['minutes']:.1f} minutes on {kind}"
+    lines = [
+        f"{how}, peak memory {summary['peak memory, MB']['processor']:,} MB",
+        f"time: {shares}; views {'compiled' if summary['compiled views'] else 'not compiled'}",
+        f"curve: {out / CURVE}; figures: tensorboard --logdir {out}",
+        f'in Python: encoder = ssl_robot.load("{out}")',
+        str(out / FILE),
+    ]
+    if not summary["finished"]:
+        lines.insert(0, "Time is up before all epochs were done: --resume goes on.")
+    return "\n".join(lines)

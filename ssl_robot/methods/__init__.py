@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(NamedTuple):
     """What a step minimises.
 
     Attributes:
         total: Scalar.
         parts: Its named parts and, as ``loss``, the total, detached, for the record.
-        embeddings: What the collapse monitor watches, (b, d), detached.
+        embeddings: Of the first two views, which the monitors watch, (2, b, d), detached.
     """
 
     total: Tensor

@@ -48,7 +48,7 @@ class _Siamese(Objective):
         large = [i for i, view in enumerate(views) if view.shape == views[0].shape]
         pairs = [(i, j) for i in range(len(views)) for j in large if i != j]
         total = torch.stack([self._distance(embeddings[i], embeddings[j]) for i, j in pairs]).mean()
-        return Loss(total, {"loss": total.detach()}, embeddings[0].detach())
+        return Loss(total, {"loss": total.detach()}, torch.stack(embeddings[:2]).detach())
 
     def _distance(self, embedding: Tensor, target: Tensor) -> Tensor:
         if self.stop_gradient:

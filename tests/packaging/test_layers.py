@@ -24,14 +24,16 @@ FOLDERS = {
 # The library from the bottom up: a module imports from the levels below its own.
 LEVELS = (
     ("errors",),
-    ("frames", "config", "catalogue", "random", "sampling", "statistics"),
-    ("backbones", "invariances", "splits"),
+    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts"),
+    ("backbones", "invariances", "splits", "records"),
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features"),
-    ("views",),
-    ("monitors", "probes", "plugins", "loader"),
-    ("pretrain", "verdicts"),
-    ("audit", "plots", "contact"),
+    ("views", "training"),
+    ("monitors", "online", "probes", "plugins", "loader"),
+    ("verdicts",),
+    ("plots", "contact"),
+    ("pretrain",),
+    ("audit",),
     ("report",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -12,10 +12,10 @@ from ssl_robot.encoder import Card
 from ssl_robot.errors import InputError
 from ssl_robot.features import blind, encoded, random_encoder
 from ssl_robot.frames import Label
-from ssl_robot.pretrain import Training
 from ssl_robot.probes import pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
+from ssl_robot.training import Training
 from ssl_robot.verdicts import potential
 
 LABEL = Label("poses/block", ("x", "y", "angle"), ("px", "px", "rad"), (False, False, True))

@@ -15,8 +15,9 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames
 from ssl_robot.methods.simsiam import Simsiam
-from ssl_robot.pretrain import Training, pretrain
+from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
+from ssl_robot.training import Training
 
 METHOD = Simsiam(width=32)
 SHORT = Training(epochs=2, batch_size=16, size=16, device="cpu", precision="fp32")
@@ -175,7 +176,7 @@ def test_fewer_frames_than_a_batch_are_a_smaller_batch(resets: FrameStore) -> No
 
 
 def test_a_loss_that_is_no_number_stops_the_run(resets: FrameStore, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"The loss is nan.*lower --lr \(it is 1e\+30\)"):
+    with pytest.raises(InputError, match=r"The loss is no number.*lower --lr \(it is 1e\+30\)"):
         run(resets, replace(SHORT, lr=1e30, warmup=0), out=tmp_path)
     assert not (tmp_path / "encoder.safetensors").exists()
 
@@ -190,6 +191,8 @@ def test_a_loss_that_is_no_number_stops_the_run(resets: FrameStore, tmp_path: Pa
         ("warmup", -1),
         ("momentum", -0.1),
         ("weight_decay", -1e-4),
+        ("lr", math.nan),
+        ("accumulate", 0),
     ],
 )
 def test_impossible_values_are_refused(name: str, value: float) -> None:

@@ -14,8 +14,9 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.encoder import Encoder
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.monitors import spread
-from ssl_robot.pretrain import CollapseError, Training, pretrain
+from ssl_robot.pretrain import CollapseError, pretrain
 from ssl_robot.recipes import Recipe
+from ssl_robot.training import Training
 
 
 def count(module: nn.Module) -> int:
@@ -46,7 +47,7 @@ def test_loss_and_gradients_are_lightlys(layers: int, stop_gradient: bool) -> No
     targets = [embedding.detach() if stop_gradient else embedding for embedding in z]
     expected = (similar(p[0], targets[1]) + similar(p[1], targets[0])) / 2
     torch.testing.assert_close(loss.total, expected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(loss.embeddings, z[0].detach())
+    torch.testing.assert_close(loss.embeddings, torch.stack(z).detach())
     wanted = [*views, *objective.parameters()]
     ours, theirs = (torch.autograd.grad(total, wanted) for total in (loss.total, expected))
     for our, their in zip(ours, theirs, strict=True):
@@ -94,8 +95,8 @@ def test_two_layers_are_one_hidden_block_less() -> None:
 def test_each_view_has_its_own_batch_statistics() -> None:
     """A view far from the other would move both if they went through together."""
     objective, (first, second) = built(Simsiam(width=32), 16), vectors(12, 16)
-    together = objective([first, second]).embeddings
-    torch.testing.assert_close(objective([first, second * 100 + 50]).embeddings, together)
+    together = objective([first, second]).embeddings[0]
+    torch.testing.assert_close(objective([first, second * 100 + 50]).embeddings[0], together)
 
 
 @pytest.mark.parametrize("d", [8, 512])
@@ -157,7 +158,7 @@ def late_std(frames: FrameStore, out: Path, stop_gradient: bool) -> float:
     """Standard deviation up to sign, median of a run's second half."""
     seen: list[float] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ssl_robot.pretrain.spread", lambda z: (seen.append(std_up_to_sign(z)), spread(z))[1])
+        patched.setattr("ssl_robot.monitors.spread", lambda z: (seen.append(std_up_to_sign(z)), spread(z))[1])
         trained(frames, out, stop_gradient, on_collapse="warn")
     return float(np.median(seen[len(seen) // 2 :]))
 

@@ -12,8 +12,9 @@ from ssl_robot.invariances.camera import Camera
 from ssl_robot.invariances.time import Time
 from ssl_robot.loader import Loader
 from ssl_robot.methods.simsiam import Simsiam
-from ssl_robot.pretrain import Training, pretrain
+from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
+from ssl_robot.training import Training
 from ssl_robot.views import Views
 
 CPU = torch.device("cpu")

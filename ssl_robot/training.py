@@ -1,0 +1,126 @@
+"""How long to train and how fast, and the optimiser that follows from it."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ssl_robot.errors import InputError
+from ssl_robot.methods import Objective
+
+_LEAST = {
+    "epochs": 1,
+    "batch_size": 2,
+    "size": 16,
+    "lr": 0,
+    "warmup": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "accumulate": 1,
+    "save_minutes": 0,
+}
+MAY_CHANGE = ("max_minutes", "save_minutes", "on_collapse")  # when a run goes on
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast.
+
+    Attributes:
+        epochs: Passes over the frames.
+        batch_size: Frames that go through the network together, over all devices; fewer if there are fewer.
+        accumulate: Batches whose gradients are added up before a step. Batch norm sees one batch at a time: to it a
+            batch is no larger.
+        lr: Learning rate at 256 frames a step; scaled with their number. On a few thousand frames SimSiam needs far
+            more than the .05 of ImageNet, or it never learns more than what stands where.
+        momentum: Of SGD.
+        weight_decay: On all parameters, as in SimSiam.
+        warmup: Epochs over which the rate rises from 0.
+        size: Height and width of the views.
+        seed: Weights, order of the frames and views follow from it.
+        on_collapse: Stop, or go on with a warning, when all frames get the same embedding.
+        device: ``auto`` takes a GPU if there is one.
+        precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
+        compiled: Whether views are made by one compiled kernel; ``auto`` does so where there are so many that it saves
+            more than the half minute it takes.
+        max_minutes: End the run after so long, with what it has learnt; none: when all epochs are done.
+        save_minutes: Between two checkpoints.
+    """
+
+    epochs: int = 20
+    batch_size: int = 128
+    accumulate: int = 1
+    lr: float = 2.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 1.0
+    size: int = 64
+    seed: int = 0
+    on_collapse: Literal["stop", "warn"] = "stop"
+    device: str = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compiled: Literal["auto", "yes", "no"] = "auto"
+    max_minutes: float | None = None
+    save_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not value >= least or math.isinf(value):
+                raise InputError(f"{name} is {value}, but must be at least {least}.")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise InputError(f"max_minutes is {self.max_minutes}, but must be above 0.")
+
+    def chosen_device(self) -> torch.device:
+        """The device to train on.
+
+        Raises:
+            InputError: If it is not there.
+        """
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=self.device).device
+        except (AssertionError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            raise InputError(f"There is no device '{self.device}' ({why}): leave out --device.") from None
+
+    def half(self, device: torch.device) -> bool:
+        """Whether to compute in bf16: on a CPU without instructions for it, it would be slower."""
+        if self.precision != "auto":
+            return self.precision == "bf16"
+        if device.type == "cuda":
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def optimizer(objective: Objective, training: Training) -> torch.optim.SGD:
+    """SGD on two groups of parameters: those whose rate decays, and those whose does not."""
+    constant = objective.constant_rate()
+    held = {id(parameter) for parameter in constant}
+    decaying = [parameter for parameter in objective.parameters() if id(parameter) not in held]
+    groups = [{"params": decaying, "decays": True}, {"params": constant, "decays": False}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, weight_decay=training.weight_decay)
+
+
+def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, step: int, steps: int) -> float:
+    """Set the rates for a step: linear warm-up for every group, then a cosine for those that decay.
+
+    Args:
+        optimizer: What is set.
+        training: Rate, epochs and warm-up.
+        frames: Frames of a step.
+        step: Counts the steps of the run.
+        steps: Of an epoch.
+
+    Returns:
+        The rate that decays.
+    """
+    warm = min(1.0, (step + 1) / max(1.0, training.warmup * steps))
+    rate = training.lr * frames / 256 * warm
+    cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
+    for group in optimizer.param_groups:
+        group["lr"] = rate * (cosine if group["decays"] else 1.0)
+    return rate * cosine
