@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -55,14 +56,18 @@ def _gathered(words: list[str]) -> list[str]:
     """
     kept: list[str] = []
     strengths: list[str] = []
-    left = iter(words)
-    for word in left:
+    left = deque(words)
+    while left:
+        word = left.popleft()
         found = _STRENGTH.fullmatch(word)
-        if found is None:
+        if found is not None:
+            value = found["value"] if found["value"] is not None else (left.popleft() if left else "")
+            strengths.append(f"{found['path'].replace('-', '_')}={value}")
+        elif word == "--strengths":
+            while left and not left[0].startswith("--"):
+                strengths.append(left.popleft())
+        else:
             kept.append(word)
-            continue
-        path = found["path"].replace("-", "_")
-        strengths.append(f"{path}={found['value'] if found['value'] is not None else next(left, '')}")
     return kept + (["--strengths", *strengths] if strengths else [])
 
 

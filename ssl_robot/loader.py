@@ -68,7 +68,7 @@ class Loader:
 
     def _chosen(self) -> Way:
         h, w, c = self._cameras[0].shape
-        pixels = 4 * self._size**2 if min(h, w) > 2 * self._size else h * w
+        pixels = min(h, 2 * self._size) * min(w, 2 * self._size)
         if len(self._cameras) * len(self._rows) * pixels * c <= RESIDENT_BYTES:
             return "resident"
         return "random" if sum(camera.nbytes for camera in self._cameras) <= CACHED_BYTES else "blocks"

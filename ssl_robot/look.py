@@ -50,7 +50,7 @@ class Look:
             torch._dynamo.config.recompile_limit = max(limit, _RECOMPILED)
         self._compiled = torch.compile(self._pass, fullgraph=True, dynamic=False) if compiled else None
         self._steps = {name_of(item): _compiled_step(item) for item in self._rest} if compiled else {}
-        self._piece: int | None = None
+        self._piece = 0
 
     def __call__(self, frames: Tensor, parameters: Parameters) -> Tensor:
         """One view of these frames."""
@@ -61,21 +61,27 @@ class Look:
             images = self._touched(item, images, there[name_of(item)], active[name_of(item)])
         return images
 
+    @property
+    def compiled(self) -> bool:
+        """Whether it is made by compiled kernels."""
+        return self._compiled is not None
+
     def _fast(self, frames: Tensor, parameters: Parameters) -> Tensor:
-        """The compiled pass for pieces of the usual length; another length would have to be compiled again."""
-        first = self._piece is None
-        self._piece = self._piece or len(frames)
-        if self._compiled is None or len(frames) != self._piece:
+        """The compiled pass for pieces of the usual length: a shorter one is filled up, a longer one the new usual."""
+        b = len(frames)
+        self._piece = max(self._piece, b)
+        if self._compiled is None or 2 * b < self._piece:
             return self._pass(frames, parameters)
+        filled = {name: _filled(values, self._piece) for name, values in parameters.items()}
         try:
-            return self._compiled(frames, parameters)
+            return self._compiled(_filled(frames, self._piece), filled)[:b]
         except Exception as error:  # whatever a compiler may not like: what it would have made is only faster
-            if not first:
-                raise
+            images = self._pass(frames, parameters)  # unless it is the frames' or parameters' fault
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            warnings.warn(f"Views are not compiled ({why}): install a C++ compiler, as g++.", stacklevel=2)
+            hint = ": install a C++ compiler, as g++" if "ompiler" in type(error).__name__ + why else ""
+            warnings.warn(f"Views are not compiled ({why}){hint}.", stacklevel=2)
             self._compiled = None
-            return self._pass(frames, parameters)
+            return images
 
     def _pass(self, frames: Tensor, parameters: Parameters) -> Tensor:
         images = self._sampled(frames, parameters)
@@ -109,6 +115,12 @@ class Look:
         for item in self._geometry:
             matrix = matrix @ item.matrix(parameters[name_of(item)])
         return sampled(frames, matrix, self.size, self._kind)
+
+
+def _filled(values: Tensor, length: int) -> Tensor:
+    """With the last sample repeated up to a length."""
+    missing = length - len(values)
+    return values if missing == 0 else torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])
 
 
 def _compiled_step(item: Colour | Filter) -> Callable[..., Tensor]:

@@ -86,15 +86,18 @@ def pretrain(
     """
     _check(frames, rows, recipe, others)
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
-    if out is not None and int(os.environ.get("RANK", "0")) == 0:
-        _begin(out, card, resume)
+    if out is not None:
+        _check_earlier(out, card, resume)
     run = _Run(frames, rows, method, card, training, others)
+    folder = out if run.first else None
     if out is not None and resume:
         run.restore(checkpoints.load(out, run.fabric.device))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_yaml(folder / CONFIG, {**plain(card), "surroundings": surroundings()})
     each = run.batch * training.accumulate
     whole, done = training.epochs * run.steps * each, run.done * each
     bar = tqdm(total=whole, initial=done, unit="frame", unit_scale=True, disable=quiet or not run.first)
-    folder = out if run.first else None
     with Records(folder, run.history, service, asdict(card)) as records, interrupts.heard() as stop, bar:
         run.train(folder, records, stop, bar)
     return run.finished(folder, records)
@@ -116,24 +119,23 @@ def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any
     return {"method": name, name: plain(method), "training": plain(training), "data": frames.fingerprint}
 
 
-def _begin(out: Path, card: Card, resume: bool) -> None:
-    """The run directory and what it says about the run.
+def _check_earlier(out: Path, card: Card, resume: bool) -> None:
+    """Whether what lies in the run directory may be gone on with.
 
     Raises:
         InputError: If an unfinished run is there and not to go on, or was another.
     """
-    if (out / CONFIG).exists() and checkpoints.found(out):
-        if not resume:
-            raise InputError(f"{out} holds an unfinished run: add --resume to go on, or choose another --out.")
-        before = read_yaml(out / CONFIG)
-        wrong = sorted(_differences({name: before.get(name) for name in plain(card)}, plain(card)))
-        if wrong:
-            raise InputError(
-                f"The run in {out} was begun with other settings ({'; '.join(wrong)}): give the same ones to resume "
-                "it, or choose another --out."
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    write_yaml(out / CONFIG, {**plain(card), "surroundings": surroundings()})
+    if not (out / CONFIG).exists() or not checkpoints.found(out):
+        return
+    if not resume:
+        raise InputError(f"{out} holds an unfinished run: add --resume to go on, or choose another --out.")
+    before = read_yaml(out / CONFIG)
+    wrong = sorted(_differences({name: before.get(name) for name in plain(card)}, plain(card)))
+    if wrong:
+        raise InputError(
+            f"The run in {out} was begun with other settings ({'; '.join(wrong)}): give the same ones to resume it, or "
+            "choose another --out."
+        )
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:

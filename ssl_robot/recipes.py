@@ -1,6 +1,6 @@
 """A recipe: which invariances the views of a frame ask for, and how strongly. Data, not code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ssl_robot.invariances import Invariance
 
 Strengths = Mapping[str, Mapping[str, float]]
 
+_MOST = 32  # views of a recipe
 _VIEWS = "views"  # the one key of a recipe's record that is no invariance
 _GEOMETRY: Strengths = {"crop": {}, "flip": {}}
 
@@ -28,7 +29,8 @@ def _large(scale: float) -> Mapping[str, Any]:
 
 
 def _small(times: int, largest: float, side: float = 96 / 224) -> Mapping[str, Any]:
-    return {"times": times, "size": side, "crop": {"scale": 0.05, "largest": largest}}
+    blur = {"low": 0.1 / 96, "high": 2 / 96}  # of the small view: the papers blur it by as many pixels as the large
+    return {"times": times, "size": side, "crop": {"scale": 0.05, "largest": largest}, "blur": blur}
 
 
 _BYOL: Strengths = {**_GEOMETRY, **_jitter(0.4, 0.1, 0.2), "gray": {}, "blur": {}, "solarize": {}}
@@ -49,7 +51,7 @@ _NAMED: dict[str, Mapping[str, Any]] = {
         _VIEWS: [
             {**_FIRST, **_large(0.4)},
             {**_SECOND, **_large(0.4)},
-            {**_small(8, 0.4), "blur": {"p": 0.5}, "solarize": {"p": 0.0}},
+            {**_small(8, 0.4), "solarize": {"p": 0.0}},
         ],
     },
     "crop": {"crop": {}},
@@ -82,8 +84,8 @@ class Variant:
     def __post_init__(self) -> None:
         if not 0 < self.size <= 1:
             raise InputError(f"A view's size is {self.size} of the largest, but must be above 0 and at most 1.")
-        if self.times not in range(1, 33):
-            raise InputError(f"A view comes {self.times} times, but must come 1 to 32 times.")
+        if not 1 <= self.times <= _MOST:
+            raise InputError(f"A view comes {self.times} times, but must come 1 to {_MOST} times.")
 
 
 _PAIR = (Variant(times=2),)
@@ -102,6 +104,10 @@ class Recipe:
     variants: tuple[Variant, ...] = _PAIR
 
     def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            raise InputError(f"A recipe has each invariance once, not {', '.join(self.names)}: leave one out.")
+        if sum(variant.times for variant in self.variants) > _MOST:
+            raise InputError(f"A recipe has at most {_MOST} views: lower 'times'.")
         for variant in self.variants:
             unknown = set(variant.changes) - set(self.names)
             if unknown:
@@ -150,8 +156,11 @@ class Recipe:
         Raises:
             InputError: If an invariance or one of its strengths is not known.
         """
-        strengths = {name: _checked(name, values) for name, values in record.items() if name != _VIEWS}
-        variants = tuple(_variant(values) for values in record.get(_VIEWS, ())) or _PAIR
+        strengths = {str(name): _checked(name, values) for name, values in record.items() if name != _VIEWS}
+        views = record.get(_VIEWS, [])
+        if not isinstance(views, list) or not all(isinstance(values, Mapping) for values in views):
+            raise InputError(f"'{_VIEWS}' is {views!r}, but must be a list of what is special about each view.")
+        variants = tuple(_variant(values) for values in views) or _PAIR
         return cls(tuple(_invariance(name, values) for name, values in strengths.items()), variants)
 
     def as_dict(self) -> dict[str, Any]:
@@ -176,7 +185,7 @@ class Recipe:
         return tuple(_invariance(name, {**asdict(kept[name]), **variant.changes.get(name, {})}) for name in kept)
 
     def having(self, name: str, **strengths: float) -> "Recipe":
-        """The recipe with one invariance more, or with that one's strengths changed.
+        """The recipe with one invariance more, or with that one's strengths changed, in all of its views.
 
         >>> Recipe.named("crop").having("rotation", degrees=30).as_dict()["rotation"]
         {'p': 1.0, 'degrees': 30}
@@ -184,7 +193,7 @@ class Recipe:
         kept = dict(zip(self.names, self.invariances, strict=True))
         before = asdict(kept[name]) if name in kept else {}
         kept[name] = _invariance(name, {**before, **strengths})
-        return replace(self, invariances=tuple(kept.values()))
+        return Recipe(tuple(kept.values()), _without(self.variants, name, strengths))
 
     def without(self, name: str) -> "Recipe":
         """The recipe with one invariance less, in all of its views.
@@ -194,11 +203,9 @@ class Recipe:
         """
         if name not in self.names:
             raise InputError(f"The recipe has no '{name}' to leave out: it has {', '.join(self.names) or 'nothing'}.")
-        variants = tuple(
-            replace(item, changes={other: values for other, values in item.changes.items() if other != name})
-            for item in self.variants
-        )
-        return Recipe(tuple(item for item in self.invariances if name_of(item) != name), _shortened(variants))
+        known = [item.name for item in fields(type(self.invariances[self.names.index(name)]))]
+        left = tuple(item for item in self.invariances if name_of(item) != name)
+        return Recipe(left, _without(self.variants, name, known))
 
     def edited(self, having: Sequence[str], without: Sequence[str], strengths: Strengths) -> "Recipe":
         """The recipe with what a command line asks for: more invariances, fewer, other strengths.
@@ -232,7 +239,7 @@ def _checked(name: str, values: Any) -> Mapping[str, Any]:
 def _invariance(name: str, strengths: Mapping[str, Any]) -> Invariance:
     cls = catalogue.found(ssl_robot.invariances, name)
     known = [item.name for item in fields(cls)]
-    wrong = sorted(set(strengths) - set(known))
+    wrong = sorted(map(str, set(strengths) - set(known)))
     if wrong:
         raise InputError(f"'{name}' has no strength '{wrong[0]}': it has {', '.join(known)}.")
     made: Invariance = cls(**strengths)
@@ -240,8 +247,11 @@ def _invariance(name: str, strengths: Mapping[str, Any]) -> Invariance:
 
 
 def _variant(record: Mapping[str, Any]) -> Variant:
-    changes = {name: _checked(name, values) for name, values in record.items() if name not in ("size", "times")}
-    return Variant(changes, record.get("size", 1.0), record.get("times", 1))
+    changes = {str(name): _checked(name, values) for name, values in record.items() if name not in ("size", "times")}
+    size, times = record.get("size", 1.0), record.get("times", 1)
+    if type(size) not in (int, float) or type(times) is not int:
+        raise InputError(f"A view has size {size!r} and times {times!r}: give a number and a whole number.")
+    return Variant(changes, size, times)
 
 
 def _marks(variant: Variant) -> dict[str, Any]:
@@ -252,6 +262,12 @@ def _marks(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _shortened(variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """Two views that no longer differ are a pair like any other."""
-    return _PAIR if variants == (Variant(), Variant()) else variants
+def _without(variants: tuple[Variant, ...], name: str, strengths: Iterable[str]) -> tuple[Variant, ...]:
+    """Variants that no longer change these strengths of an invariance; two that no longer differ are a usual pair."""
+    gone = set(strengths)
+    found = []
+    for variant in variants:
+        left = {key: value for key, value in variant.changes.get(name, {}).items() if key not in gone}
+        changes = {**variant.changes, name: left}
+        found.append(replace(variant, changes={key: values for key, values in changes.items() if values}))
+    return _PAIR if tuple(found) == (Variant(), Variant()) else tuple(found)

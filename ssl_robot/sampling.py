@@ -8,18 +8,19 @@ from torch import Tensor
 
 
 def reduced(frames: Tensor, size: int) -> Tensor:
-    """Frames more than twice as large as the views, smoothed down to twice: sampling them would skip pixels.
+    """Frames more than twice as high or wide as the views, smoothed down to that: sampling them would skip pixels.
 
     Args:
         frames: (b, h, w, 3) uint8.
         size: Height and width of the views.
 
     Returns:
-        (b, 2 size, 2 size, 3) uint8, or the frames themselves where they are no larger.
+        (b, h', w', 3) uint8, neither side more than twice ``size``.
     """
-    if min(frames.shape[1:3]) <= 2 * size:
+    wanted = [min(side, 2 * size) for side in frames.shape[1:3]]
+    if wanted == list(frames.shape[1:3]):
         return frames
-    smaller = F.interpolate(planar(frames), (2 * size, 2 * size), mode="bilinear", antialias=True)
+    smaller = F.interpolate(planar(frames), wanted, mode="bilinear", antialias=True)
     return (smaller * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
@@ -98,7 +99,8 @@ def _gathered(frames: Tensor, x: Tensor, y: Tensor) -> Tensor:
     b, h, w, channels = frames.shape
     left, right, across = _neighbours(x, w)
     top, bottom, down = _neighbours(y, h)
-    first = torch.arange(b, device=frames.device, dtype=torch.int32)[:, None, None] * h
+    whole = torch.int32 if frames.numel() < 2**31 else torch.int64
+    first = torch.arange(b, device=frames.device, dtype=whole)[:, None, None] * h
     flat = frames.reshape(-1)
 
     def at(row: Tensor, column: Tensor, channel: int) -> Tensor:

@@ -69,6 +69,8 @@ class Training:
             value = getattr(self, name)
             if not value >= least or math.isinf(value):
                 raise InputError(f"{name} is {value}, but must be at least {least}.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}, but must be from 0 to {2**32 - 1}.")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise InputError(f"max_minutes is {self.max_minutes}, but must be above 0.")
 

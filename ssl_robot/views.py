@@ -36,7 +36,8 @@ class Views:
 
     Parameters depend on the seed, the step, the view and each sample's own number, not on the batch it is in, the
     pieces the batch is cut into, or the device. All geometry is one resampling, colours that follow each other are
-    one compiled pass where that is asked for, and filters see only the samples that drew them.
+    one compiled pass where that is asked for, and filters see only the samples that drew them. Frames are smoothed
+    before they are sampled where they are more than twice as large as the view.
 
     Args:
         recipe: Which invariances.
@@ -50,13 +51,22 @@ class Views:
     def __init__(
         self, recipe: Recipe, size: int, seed: int, compiled: bool = False, dtype: torch.dtype = torch.float32
     ) -> None:
-        self.recipe, self.size, self.seed, self.compiled, self.dtype = recipe, size, seed, compiled, dtype
+        if size < 1:
+            raise InputError(f"Views of {size} pixels show nothing: give a size of at least 1.")
+        if not 0 <= seed < 2**63:
+            raise InputError(f"seed is {seed}, but must be from 0 to {2**63 - 1}.")
+        self.recipe, self.size, self.seed, self.dtype = recipe, size, seed, dtype
         kinds = [(items, max(1, round(size * share))) for items, share in recipe.views]
         looks = {kind: Look(*kind, compiled) for kind in dict.fromkeys(kinds)}
         self._looks = [looks[kind] for kind in kinds]
 
     def __len__(self) -> int:
         return len(self._looks)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether views are made by compiled kernels: not where there turned out to be no compiler."""
+        return all(look.compiled for look in self._looks)
 
     def draw(self, samples: Tensor, step: int, view: int) -> dict[str, Tensor]:
         """What each invariance would do to each sample.
@@ -106,12 +116,24 @@ class Views:
             samples: Each sample's own number, int64, (b,), on the CPU.
             step: Counts the batches.
             view: Which of the views.
-            copied: Parameters that are taken over, as from another view, instead of drawn.
+            copied: Parameters that are taken over, as from another view, instead of drawn; not those of ``time`` and
+                ``camera``, which say where the frames come from.
 
         Raises:
-            InputError: If the frames are not what they must be.
+            InputError: If the frames are not what they must be, or what is copied is not what was drawn.
         """
-        parameters = {**self.draw(samples, step, view), **(copied or {})}
+        if len(samples) != len(frames):
+            raise InputError(f"There are {len(frames)} frames and {len(samples)} samples: give each frame its number.")
+        drawn = self.draw(samples, step, view)
+        for name, values in (copied or {}).items():
+            if name not in drawn or name in {name_of(item) for item in self._looks[view].sources}:
+                raise InputError(f"'{name}' cannot be copied into this view: it has {', '.join(drawn)}.")
+            if values.shape != drawn[name].shape:
+                raise InputError(
+                    f"'{name}' takes parameters of shape {tuple(drawn[name].shape)}, not {tuple(values.shape)}: copy "
+                    "those of the same samples."
+                )
+        parameters = {**drawn, **(copied or {})}
         return View(self.replay(frames, parameters, view), parameters)
 
     def replay(self, frames: Tensor, parameters: Parameters, view: int = 0) -> Tensor:
@@ -126,9 +148,10 @@ class Views:
         if missing:
             raise InputError(f"There are no parameters for '{min(missing)}': give all that the view drew.")
         frames = reduced(frames, look.size)
-        if frames.is_cuda:
+        if frames.is_cuda or not len(frames):
             return look(frames, parameters).to(self.dtype)
-        piece = 2 ** max(0, round(math.log2(_PIXELS / look.size**2)))
+        most = 2 ** max(0, round(math.log2(_PIXELS / look.size**2)))
+        piece = math.ceil(len(frames) / math.ceil(len(frames) / most))  # of equal length: each is compiled by itself
         pieces = [
             look(frames[i : i + piece], {name: drawn[i : i + piece] for name, drawn in parameters.items()})
             for i in range(0, len(frames), piece)

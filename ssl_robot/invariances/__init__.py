@@ -40,14 +40,14 @@ class Invariance:
 
     hides: ClassVar[str]
     draws: ClassVar[int]
-    together: ClassVar[str] = ""  # invariances of the same word are applied to the same samples
+    together: ClassVar[str] = ""  # of those with the same word the rarer act only where the more frequent do
 
     p: float = strength(1.0, 0, 1)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value, least, most = getattr(self, item.name), item.metadata["least"], item.metadata["most"]
-            number = isinstance(value, int | float) and math.isfinite(value)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if not number or not least <= value <= most:
                 name = type(self).__module__.rpartition(".")[2]
                 raise InputError(f"{name}.{item.name} is {value}, but must be a number from {least:g} to {most:g}.")

@@ -13,6 +13,8 @@ from torch import Tensor
 from ssl_robot.errors import InputError
 from ssl_robot.invariances import Geometry, matrices, strength
 
+_TRIES = 8
+
 
 @dataclass(frozen=True)
 class Crop(Geometry):
@@ -21,12 +23,12 @@ class Crop(Geometry):
     Attributes:
         scale: Smallest share of the frame's area that is kept.
         largest: Largest share.
-        aspect: Largest ratio of width to height; its inverse is the smallest.
+        aspect: Largest ratio of width to height, each as a share of the frame's; its inverse is the smallest.
     """
 
     hides: ClassVar[str] = "place and size"
     upright: ClassVar[bool] = True
-    draws: ClassVar[int] = 4
+    draws: ClassVar[int] = 2 + 2 * _TRIES
 
     scale: float = strength(0.2, 0.01, 1)
     largest: float = strength(1.0, 0.01, 1)
@@ -38,11 +40,20 @@ class Crop(Geometry):
             raise InputError(f"crop.scale is {self.scale}, but must be at most crop.largest, {self.largest}.")
 
     def parameters(self, u: Tensor) -> Tensor:
-        """Half width, half height, centre x, centre y of the part, in [-1, 1] of the frame, (b, 4)."""
-        area = self.scale + (self.largest - self.scale) * u[:, 0]
-        stretch = ((2 * u[:, 1] - 1) * math.log(self.aspect) / 2).exp()
+        """Half width, half height, centre x, centre y of the part, in [-1, 1] of the frame, (b, 4).
+
+        As torchvision does, areas and shapes are drawn until a part fits into the frame; where none of eight does, the
+        last keeps its area and is drawn no longer than the frame.
+        """
+        areas = self.scale + (self.largest - self.scale) * u[:, 2 : 2 + _TRIES]
+        turns = (2 * u[:, 2 + _TRIES :] - 1) * math.log(self.aspect)  # logarithms of width over height
+        most = -areas.log().clamp(max=0)
+        fits = turns.abs() <= most
+        chosen = torch.where(fits.any(1), fits.int().argmax(1), _TRIES - 1)[:, None]
+        area, turn, limit = (part.gather(1, chosen)[:, 0] for part in (areas, turns, most))
+        stretch = (turn.clamp(-limit, limit) / 2).exp()
         width, height = ((area.sqrt() * side).clamp(max=1.0) for side in (stretch, 1 / stretch))
-        x, y = (2 * u[:, 2] - 1) * (1 - width), (2 * u[:, 3] - 1) * (1 - height)
+        x, y = (2 * u[:, 0] - 1) * (1 - width), (2 * u[:, 1] - 1) * (1 - height)
         return torch.stack([width, height, x, y], 1)
 
     def neutral(self) -> Tensor:

@@ -42,7 +42,8 @@ class Cutout(Filter):
     def parameters(self, u: Tensor) -> Tensor:
         """Half width, half height, centre x, centre y, in [-1, 1] of the view; red, green, blue, (b, 7)."""
         area = self.least + (self.most - self.least) * u[:, 0]
-        stretch = ((2 * u[:, 1] - 1) * math.log(self.aspect) / 2).exp()
+        most = -area.log().clamp(max=0)  # longer than the view it would lose area
+        stretch = (((2 * u[:, 1] - 1) * math.log(self.aspect)).clamp(-most, most) / 2).exp()
         width, height = ((area.sqrt() * side).clamp(max=1.0) for side in (stretch, 1 / stretch))
         x, y = (2 * u[:, 2] - 1) * (1 - width), (2 * u[:, 3] - 1) * (1 - height)
         return torch.cat([torch.stack([width, height, x, y], 1), u[:, 4:]], 1)

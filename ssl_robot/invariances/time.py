@@ -33,12 +33,15 @@ class Time(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("nearest", "furthest"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise InputError(f"time.{name} is {getattr(self, name)}, but must be a whole number of frames.")
         if self.nearest > self.furthest:
             raise InputError(f"time.nearest is {self.nearest}, but must be at most time.furthest, {self.furthest}.")
 
     def parameters(self, u: Tensor) -> Tensor:
         """The gap in frames, whole, (b, 1)."""
-        share = u if self.slope == 0 else (1 - (1 - self.slope * (2 - self.slope) * u).sqrt()) / self.slope
+        share = u * (2 - self.slope) / (1 + (1 - self.slope * (2 - self.slope) * u).sqrt())
         gaps = self.furthest - self.nearest + 1
         return (self.nearest + (share * gaps).floor().clamp(max=gaps - 1)).round()
 

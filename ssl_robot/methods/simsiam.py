@@ -45,16 +45,18 @@ class _Siamese(Objective):
         Every view predicts every other one; where some are smaller (multi-crop), only the large ones are predicted.
         """
         embeddings = [self.projector(self.backbone(view)) for view in views]
-        large = [i for i, view in enumerate(views) if view.shape == views[0].shape]
-        pairs = [(i, j) for i in range(len(views)) for j in large if i != j]
-        total = torch.stack([self._distance(embeddings[i], embeddings[j]) for i, j in pairs]).mean()
+        predictions = [self.predictor(embedding) for embedding in embeddings]
+        largest = max(view.shape[-1] for view in views)
+        large = [i for i, view in enumerate(views) if view.shape[-1] == largest]
+        pairs = [(i, j) for j in large for i in range(len(views)) if i != j]
+        total = torch.stack([self._distance(predictions[i], embeddings[j]) for i, j in pairs]).mean()
         return Loss(total, {"loss": total.detach()}, torch.stack(embeddings[:2]).detach())
 
-    def _distance(self, embedding: Tensor, target: Tensor) -> Tensor:
+    def _distance(self, prediction: Tensor, target: Tensor) -> Tensor:
         if self.stop_gradient:
             target = target.detach()
         # in full precision: near the optimum a cosine differs from 1 by less than half precision can say
-        return -F.cosine_similarity(self.predictor(embedding).float(), target.float()).mean()
+        return -F.cosine_similarity(prediction.float(), target.float()).mean()
 
     def constant_rate(self) -> list[nn.Parameter]:
         """The predictor must keep adapting: its rate does not decay (paper, section 4.2)."""

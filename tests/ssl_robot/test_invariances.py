@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kornia.geometry.transform import get_perspective_transform
 from scipy import stats
 from torch import Tensor, nn
+from torchvision.transforms import RandomResizedCrop
 
 import ssl_robot.invariances
 from ssl_robot import catalogue
@@ -73,7 +74,7 @@ def test_neutral_parameters_change_nothing(name: str) -> None:
         ("hue", {"turn": 0}),
         ("rotation", {"degrees": 0}),
         ("shift", {"reach": 0}),
-        ("crop", {"scale": 1, "aspect": 1}),
+        ("crop", {"scale": 1}),
         ("blur", {"low": 0, "high": 0}),
         ("perspective", {"distortion": 0}),
         ("solarize", {"threshold": 1}),
@@ -231,7 +232,9 @@ def test_crop_is_that_of_torchvision(top: int, left: int, height: int, width: in
 
 def test_crops_lie_within_the_frame_and_within_their_strengths() -> None:
     item = made("crop", scale=0.3, aspect=2.0)
-    width, height, x, y = item.sample(torch.rand(5000, 5, generator=torch.Generator().manual_seed(0))).unbind(1)
+    width, height, x, y = item.sample(
+        torch.rand(5000, 1 + item.draws, generator=torch.Generator().manual_seed(0))
+    ).unbind(1)
     assert (x.abs() + width).max() <= 1 + 1e-6
     assert (y.abs() + height).max() <= 1 + 1e-6
     assert 0.5 - 1e-5 <= (width / height).min() < 0.6
@@ -507,6 +510,31 @@ def test_parameters_are_distributed_as_said(name: str) -> None:
     drawn = sampled(made(name, p=1.0, **strengths), 4000)
     assert drawn.dtype == torch.float32
     check(drawn)
+
+
+@pytest.mark.parametrize("scale", [0.08, 0.2, 0.4])
+def test_crops_are_distributed_as_those_of_torchvision(scale: float) -> None:
+    """Area, shape and place of 3,000 each, by Kolmogorov and Smirnov."""
+    width, height, x, y = sampled(made("crop", scale=scale), 3000).unbind(1)
+    ours = torch.stack([width * height, width / height, x, y], 1)
+    picture, side = torch.zeros(3, 1000, 1000), 1000
+    theirs = []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(3000):
+            top, left, h, w = RandomResizedCrop.get_params(picture, [scale, 1.0], [3 / 4, 4 / 3])
+            middle = [(2 * first + length) / side - 1 for first, length in ((left, w), (top, h))]
+            theirs.append([w * h / side**2, w / h, *middle])
+    for column, wanted in zip(ours.T, torch.tensor(theirs).T, strict=True):
+        assert stats.ks_2samp(column.numpy(), wanted.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("name", "share"), [("crop", "scale"), ("cutout", "least")])
+@pytest.mark.parametrize("least", [0.9, 1.0])
+def test_a_part_is_never_smaller_than_said(name: str, share: str, least: float) -> None:
+    strengths = {share: least} | ({"most": 1.0} if name == "cutout" else {})
+    drawn = sampled(made(name, **strengths), 2000)
+    assert float(drawn[:, :2].prod(1).min()) > least - 1e-5
 
 
 STRENGTHS = [(name, item) for name in ALL for item in fields(kind(name))]

@@ -121,7 +121,16 @@ def test_a_recipe_comes_from_a_file(tmp_path: Path) -> None:
     assert Recipe.found(str(path)) == recipe
 
 
-@pytest.mark.parametrize("text", ["- crop", "crop: 3", "crop: [", "\x00", "views: [{size: 2}]", "views: [{hue: {}}]"])
+_BAD = (
+    "- crop", "crop: 3", "crop: [", "\x00", "views: [{size: 2}]", "views: [{hue: {}}]",
+    "views: 3", "views:", "views: {times: 2}", "views: [3]", "views: [{size: half}]", "views: [{size: }]",
+    "views: [{times: 2.0}]", "views: [{times: 40}]", "crop: {1: 2, a: 3}", "flip: {p: yes}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["- crop", "crop: 3", "crop: [", "\x00", "views: [{size: 2}]", "views: [{hue: {}}]", *_BAD]
+)
 def test_a_file_that_is_no_recipe_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(InputError) as refused:
@@ -136,3 +145,28 @@ def test_a_recipe_is_edited_as_the_command_line_says() -> None:
         Recipe.named("crop").edited([], [], {"hue": {"turn": 0.1}})
     with pytest.raises(InputError, match=r"rotation.degrees is 300, but must be a number from 0 to 180"):
         Recipe.named("crop").edited(["rotation"], [], {"rotation": {"degrees": 300}})
+
+
+def test_a_strength_that_is_asked_for_is_that_of_every_view() -> None:
+    """Although single views may have had their own."""
+    for name, changes in (("byol", {"blur": {"p": 0.5}}), ("dino", {"crop": {"scale": 0.3}, "solarize": {"p": 0.0}})):
+        recipe = Recipe.named(name).edited([], [], changes)
+        for items, _ in recipe.views:
+            strengths = {name_of(item): vars(item) for item in items}
+            for invariance, values in changes.items():
+                assert values.items() <= strengths[invariance].items()
+        assert Recipe.from_dict(recipe.as_dict()) == recipe
+    assert Recipe.named("byol").edited([], [], {"blur": {"p": 0.5}}).views[1][0] != Recipe.named("byol").views[1][0]
+
+
+def test_small_views_are_blurred_by_as_many_pixels_as_large_ones() -> None:
+    """SwAV's and DINO's small views are 96 pixels wide: 2 of them, not 2 of 224."""
+    (large, _), *_, (small, share) = Recipe.named("dino").views
+    widths = [next(item for item in items if name_of(item) == "blur").high for items in (large, small)]
+    assert widths[0] * 224 == pytest.approx(2)
+    assert widths[1] * share * 224 == pytest.approx(2)
+
+
+def test_a_recipe_has_each_invariance_once() -> None:
+    with pytest.raises(InputError, match="each invariance once"):
+        Recipe((*Recipe.named("crop").invariances, *Recipe.named("crop").invariances))

@@ -55,7 +55,7 @@ def test_the_second_view_lies_later_in_the_same_episode(memory: Any, way: Litera
     assert (EPISODES[first[:, 0].numpy()] == EPISODES[second[:, 0].numpy()]).all()
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("slope", [0.0, 1e-8, 0.5, 1.0])
 def test_gaps_are_drawn_as_stated(slope: float) -> None:
     item = Time(nearest=2, furthest=5, slope=slope)
     gaps = item.parameters((torch.arange(100_000) / 100_000)[:, None])[:, 0]
@@ -64,6 +64,11 @@ def test_gaps_are_drawn_as_stated(slope: float) -> None:
     expected = below[1:] - below[:-1]
     found = torch.stack([(gaps == gap).float().mean() for gap in (2, 3, 4, 5)])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_a_gap_is_a_whole_number_of_frames() -> None:
+    with pytest.raises(InputError, match=r"time.furthest is 1.5, but must be a whole number"):
+        Time(furthest=1.5)
 
 
 def test_a_fixed_gap_is_fixed() -> None:

@@ -64,6 +64,42 @@ def test_replay_gives_the_same_pixels_at_the_size_asked_for(recipe: Recipe, size
     assert torch.equal(Views(recipe, size, seed=999).replay(frames(), view.parameters), view.images)
 
 
+def test_pieces_of_any_length_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter ones are filled up; what fills them is not seen."""
+    lengths: list[int] = []
+
+    def compiled(function: Any, **_: object) -> Any:
+        def call(first: Tensor, *rest: Any) -> Tensor:
+            lengths.append(len(first))
+            return function(first, *rest)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    views, plain = (Views(Recipe.named("crop"), 20, 0, compiled=way) for way in (True, False))
+    for b in (64, 70, 50, 20, 64):
+        found, expected = (each(frames(b), torch.arange(b), 0, 0).images for each in (views, plain))
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert set(lengths) == {32}
+
+
+def test_copies_that_fit_nothing_are_refused() -> None:
+    views = Views(_recipe("crop", "time"), 16, 0)
+    for copied, why in (
+        ({"rotatoin": torch.zeros(4, 1)}, "'rotatoin' cannot be copied .*crop, time"),
+        ({"time": torch.zeros(4, 1)}, "'time' cannot be copied"),
+        ({"crop": torch.zeros(4, 1)}, r"shape \(4, 4\), not \(4, 1\)"),
+    ):
+        with pytest.raises(InputError, match=why):
+            views(frames(4), torch.arange(4), 0, 1, copied)
+    with pytest.raises(InputError, match="4 frames and 3 samples"):
+        views(frames(4), torch.arange(3), 0, 0)
+    for size, seed in ((0, 0), (16, -1), (16, 2**63)):
+        with pytest.raises(InputError, match=r"at least 1|must be from 0"):
+            Views(Recipe(), size, seed)
+    assert views(frames(0), torch.arange(0), 0, 0).images.shape == (0, 3, 16, 16)
+
+
 @pytest.mark.parametrize("shape", [(24, 24), (48, 64), (15, 11)])
 @pytest.mark.parametrize("names", [(), ("brightness",), ("crop", "rotation")])
 def test_frames_of_any_shape_become_views_of_one_size(names: tuple[str, ...], shape: tuple[int, int]) -> None:
@@ -126,9 +162,10 @@ def test_a_crop_of_a_shift_samples_once() -> None:
     torch.testing.assert_close(view, images.permute(0, 3, 1, 2).float() / 255, atol=1e-4, rtol=0)
 
 
-def test_large_frames_are_smoothed_before_they_are_sampled() -> None:
+@pytest.mark.parametrize("shape", [(192, 192), (60, 160), (40, 500)])
+def test_large_frames_are_smoothed_before_they_are_sampled(shape: tuple[int, int]) -> None:
     """A pattern finer than the view's pixels averages out; sampled as it is, it would alias to full contrast."""
-    stripes = torch.zeros(1, 192, 192, 3, dtype=torch.uint8)
+    stripes = torch.zeros(1, *shape, 3, dtype=torch.uint8)
     stripes[:, :, ::2] = 255
     images = Views(Recipe.named("crop"), 32, 0)(stripes, torch.arange(1), 0, 0).images
     assert float((images - 0.5).abs().max()) < 0.1
@@ -163,7 +200,7 @@ def test_views_that_cannot_be_compiled_are_made_all_the_same(monkeypatch: pytest
 
     monkeypatch.setattr(torch, "compile", broken)
     views = Views(Recipe.named("crop"), 16, 0, compiled=True)
-    with pytest.warns(UserWarning, match=r"not compiled \(no compiler\): install"):
+    with pytest.warns(UserWarning, match=r"not compiled \(no compiler\): install a C\+\+"):
         found = views(frames(), torch.arange(70), 0, 0).images
     assert torch.equal(found, Views(Recipe.named("crop"), 16, 0)(frames(), torch.arange(70), 0, 0).images)
 
