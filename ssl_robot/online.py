@@ -35,9 +35,9 @@ class Watched:
     def of(cls, frames: Frames, rows: NDArray[np.int64]) -> "Watched | None":
         """At most 512 frames, evenly spread; none where there are no labels that vary, or only one episode.
 
-        And at most a quarter of the rows: to look must stay cheap beside an epoch.
+        And at most an eighth of the rows: to look must stay cheap beside an epoch.
         """
-        count = min(len(rows), _SAMPLE, max(_FEWEST, len(rows) // 4))
+        count = min(len(rows), _SAMPLE, max(_FEWEST, len(rows) // 8))
         chosen = rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
         names = [name for name in frames.label_names if name != "actions"]
         episodes = frames.episodes[chosen]

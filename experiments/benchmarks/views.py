@@ -140,18 +140,22 @@ def _ours(setting: Setting, frames: Frames, compiled: bool, device: str = "cpu")
     return both
 
 
-def _kornia(setting: Setting, frames: Frames, device: str = "cpu") -> Candidate:
+def kornia_pipeline(setting: Setting) -> torch.nn.Module:
+    """SimSiam's views as Kornia's documentation puts them together; from (b, 3, h, w) in [0, 1]."""
     import kornia.augmentation as K
 
     size, kernel = (setting.size, setting.size), (setting.kernel, setting.kernel)
-    pipeline = torch.nn.Sequential(
+    return torch.nn.Sequential(
         K.RandomResizedCrop(size, scale=_SCALE, ratio=_ASPECT),
         K.RandomHorizontalFlip(p=0.5),
         K.ColorJitter(_GAIN, _GAIN, _GAIN, _TURN, p=_JITTERED),
         K.RandomGrayscale(p=_GRAY),
         K.RandomGaussianBlur(kernel, setting.blur, p=_BLURRED),
     )
-    given = torch.from_numpy(frames).to(device)
+
+
+def _kornia(setting: Setting, frames: Frames, device: str = "cpu") -> Candidate:
+    pipeline, given = kornia_pipeline(setting), torch.from_numpy(frames).to(device)
 
     def both(turn: int) -> int:
         images = given.permute(0, 3, 1, 2).float() / 255

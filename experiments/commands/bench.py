@@ -18,28 +18,30 @@ class Bench:
     """Time reading or recording beside other ways and beside those peers that are installed, in turns.
 
     Attributes:
-        what: Random batches from a file, what recording costs, what codecs make of a recording's frames, or augmented
-            views of a batch, which are also held against other libraries' pixels.
-        frames: Frames of the file (loader, 20,000) or of a round (compression, 20,000; views, 256), or steps of a
-            round (record, 20,000).
-        size: Height and width of the frames (96), or of the views (64, 96 and 224 in turn).
-        batch: Frames read at a time (loader).
+        what: Random batches from a file, what recording costs, what codecs make of a recording's frames, augmented
+            views of a batch, which are also held against other libraries' pixels, or pre-training from end to end.
+        frames: Frames of the file (loader, 20,000; pretrain, 4,000) or of a round (compression, 20,000; views, 256), or
+            steps of a round (record, 20,000).
+        size: Height and width of the frames (96; pretrain, 84), or of the views (64, 96 and 224 in turn).
+        batch: Frames read at a time (loader, pretrain).
         rounds: How often each candidate is timed.
-        threads: Time with as many threads too, after one (views).
+        threads: Time with as many threads too, after one (views, pretrain).
         compiled: Time compiled views too, which take half a minute to compile (views).
-        kind: Frames (loader, views): flat ones of a simulator, or noisy moving ones.
+        backbone: The network (pretrain).
+        kind: Frames (loader, views, pretrain): flat ones of a simulator, or noisy moving ones.
         env_id: Environment to record (record).
         data: Recording (compression).
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression", "views"]]
+    what: Positional[Literal["loader", "record", "compression", "views", "pretrain"]]
     frames: int | None = None
     size: int | None = None
     batch: int = 256
     rounds: int = 15
     threads: int = 1
     compiled: bool = True
+    backbone: str = "small"
     kind: Literal["pusht", "video"] = "video"
     env_id: str = "gym_pusht/PushT-v0"
     data: Path | None = None
@@ -72,12 +74,26 @@ class Bench:
     def _tables(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
         from ssl_robot.experiments.benchmarks import compression, loader, record
 
+        if self.what == "pretrain":
+            return self._pretraining(folder)
         frames, size = self.frames or 20_000, self.size or 96
         if self.data is not None:
             return compression.run(self.data, frames, self.rounds)
         if self.what == "loader":
             return loader.run(folder, self.kind, frames, size, self.batch, self.rounds)
         return record.run(folder, self.env_id, size, frames, self.rounds)
+
+    def _pretraining(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
+        from ssl_robot.experiments.benchmarks.pretraining import Plan, run
+
+        plans = [
+            Plan(
+                self.frames or 4000, self.size or 84, self.batch, rounds=self.rounds, threads=threads, kind=self.kind,
+                backbone=self.backbone,
+            )
+            for threads in sorted({1, self.threads})
+        ]  # fmt: skip
+        return [table for plan in plans for table in run(folder, plan)]
 
     def _views(self) -> int:
         """The pixels come first: a fast view of other pixels would be worth nothing."""

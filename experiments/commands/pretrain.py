@@ -1,5 +1,6 @@
 """Train an encoder."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -89,12 +90,15 @@ class Pretrain:
         rows = np.sort(np.concatenate([parts.train, parts.validation]))
         cameras = [name for name in frames.schema.cameras if name != frames.camera]
         others = [FrameStore(self.data, name) for name in cameras] if "camera" in recipe.names else []
-        print(f"{len(rows):,} frames of {self.data}; views: {', '.join(recipe.names) or 'the frame itself'}")
+        leads = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+        if leads:
+            print(f"{len(rows):,} frames of {self.data}; views: {', '.join(recipe.names) or 'the frame itself'}")
         pretrain(
             frames, rows, method, recipe, self.backbone, training, self.out, others=others, resume=self.resume,
             service=self.log,
         )  # fmt: skip
-        print(_told(self.out))
+        if leads:
+            print(_told(self.out))
         return 0
 
 

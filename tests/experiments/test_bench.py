@@ -115,3 +115,11 @@ def test_impossible_wishes_are_refused(capsys: pytest.CaptureFixture[str], tmp_p
     assert main(["bench", "views", "--size", "0"]) == 2
     assert main(["bench", "views", "--threads", "-1"]) == 2
     assert main(["bench", "views", "--size", "4"]) == 2
+
+
+@pytest.mark.slow
+def test_pretraining_is_timed_from_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--frames", "40", "--size", "32", "--batch", "8", "--rounds", "1", "--kind", "video", "--json")
+    fed, stepped = tables(capsys, "pretrain", *words)
+    assert {"ssl-robot", "Kornia as documented, h5py", "lightly, 2 workers"} == {row["name"] for row in fed["rows"]}
+    assert len(stepped["rows"]) == 4

@@ -1,0 +1,173 @@
+"""What it costs to feed and train the same network, beside lightly and beside Kornia as documented with h5py."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, count, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ssl_robot.backbones import build, width
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.experiments.benchmarks.loader import pusht, video, written
+from ssl_robot.experiments.benchmarks.timing import Timed, alternated
+from ssl_robot.experiments.benchmarks.views import Setting, kornia_pipeline
+from ssl_robot.loader import Loader
+from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.recipes import Recipe
+from ssl_robot.training import Training, optimizer
+from ssl_robot.views import Views
+
+LIGHTLY = "lightly, 2 workers"
+NAIVE = "Kornia as documented, h5py"
+Pairs = Iterator[list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is timed.
+
+    Attributes:
+        frames: Of the file.
+        size: Height and width of frames and views.
+        batch: Frames of a step.
+        steps: Of a round.
+        rounds: How often each candidate makes them.
+        threads: Of PyTorch.
+        kind: Of the frames: ``pusht`` or ``video``.
+        backbone: The network.
+    """
+
+    frames: int = 4000
+    size: int = 84
+    batch: int = 128
+    steps: int = 8
+    rounds: int = 5
+    threads: int = 1
+    kind: str = "pusht"
+    backbone: str = "small"
+
+    def __str__(self) -> str:
+        what = f"{self.frames:,} {self.kind} frames of {self.size} px, batches of {self.batch}"
+        return f"{what}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
+    """Title, baseline and rows of two tables: the input by itself, and with the network's step."""
+    frames = pusht(plan.frames, plan.size) if plan.kind == "pusht" else video(plan.frames, plan.size)
+    path = written(folder / "frames.h5", frames, raw=False).path
+    before = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        pairs = _pairs(path, plan)
+        base = LIGHTLY if LIGHTLY in pairs else NAIVE
+        fed = {name: _fed(source, plan) for name, source in pairs.items()}
+        stepped = {name: _stepped(source, plan) for name, source in pairs.items()}
+        stepped["the network alone, on random tensors"] = _stepped(_random(plan), plan)
+        return [
+            (f"input, {plan}", base, alternated(fed, base, plan.rounds, "input")),
+            (f"input and step of '{plan.backbone}', {plan}", base, alternated(stepped, base, plan.rounds, "step")),
+        ]
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pairs(path: Path, plan: Plan) -> dict[str, Pairs]:
+    found = {"ssl-robot": _ours(path, plan), NAIVE: _naive(path, plan)}
+    if importlib.util.find_spec("lightly"):
+        found[LIGHTLY] = _lightly(path, plan)
+    return found
+
+
+def _ours(path: Path, plan: Plan) -> Pairs:
+    store = FrameStore(path)
+    loader = Loader(store, np.arange(len(store)), plan.size, torch.device("cpu"))
+    views = Views(Recipe.named("simsiam"), plan.size, 0, compiled=True)
+    for step, (places, (frames,)) in enumerate(chain.from_iterable(loader.batches(i, plan.batch) for i in count())):
+        yield [views(frames, places, step, view).images for view in range(2)]
+
+
+def _naive(path: Path, plan: Plan) -> Pairs:
+    """Sorted indices into an open file, as h5py wants them, then the pipeline of Kornia's documentation."""
+    import h5py
+
+    dataset = h5py.File(path)["data/demo_0/obs/top"]
+    pipeline, random = kornia_pipeline(Setting(plan.size)), np.random.default_rng(0)
+    while True:
+        for part in np.array_split(random.permutation(len(dataset)), len(dataset) // plan.batch):
+            images = torch.from_numpy(dataset[np.sort(part[: plan.batch])]).permute(0, 3, 1, 2).float() / 255
+            yield [pipeline(images) for _ in range(2)]
+
+
+class _Pictures(Dataset[list[Tensor]]):
+    """What lightly's users write around a file: one picture at a time, as PIL, through its transform."""
+
+    def __init__(self, path: Path, transform: Any) -> None:
+        self._path, self._transform = path, transform
+        self._dataset: Any = None
+        self._count = len(FrameStore(path))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> list[Tensor]:
+        import h5py
+        from PIL import Image
+
+        if self._dataset is None:  # each worker opens the file for itself
+            self._dataset = h5py.File(self._path)["data/demo_0/obs/top"]
+        views: list[Tensor] = self._transform(Image.fromarray(self._dataset[index]))
+        return views
+
+
+def _lightly(path: Path, plan: Plan) -> Pairs:
+    from lightly.transforms.simsiam_transform import SimSiamTransform
+
+    loader = DataLoader(
+        _Pictures(path, SimSiamTransform(input_size=plan.size)),
+        batch_size=plan.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=2,
+        persistent_workers=True,
+    )
+    return chain.from_iterable(repeat(loader))
+
+
+def _random(plan: Plan) -> Pairs:
+    pair = [torch.rand(plan.batch, 3, plan.size, plan.size) for _ in range(2)]
+    return repeat(pair)
+
+
+def _fed(pairs: Pairs, plan: Plan) -> Callable[[int], int]:
+    def take(turn: int) -> int:
+        return sum(len(next(pairs)[0]) for _ in range(plan.steps))
+
+    return take
+
+
+def _stepped(pairs: Pairs, plan: Plan) -> Callable[[int], int]:
+    backbone = build(plan.backbone, 0)
+    objective = Simsiam().build(backbone, width(backbone, plan.size)).train().to(memory_format=torch.channels_last)
+    steps, half = optimizer(objective, Training()), Training().half(torch.device("cpu"))
+    for group in steps.param_groups:
+        group["lr"] = 0.1
+
+    def train(turn: int) -> int:
+        frames = 0
+        for _ in range(plan.steps):
+            pair = [images.contiguous(memory_format=torch.channels_last) for images in next(pairs)]
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                loss = objective(pair)
+            steps.zero_grad(set_to_none=True)
+            loss.total.backward()
+            steps.step()
+            frames += len(pair[0])
+        return frames
+
+    return train
