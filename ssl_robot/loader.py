@@ -40,6 +40,8 @@ class Loader:
         seed: Repeats the order.
         way: How to read; chosen by size if not given.
         others: The same moments through other cameras.
+        chances: How likely each row is, relative to each other: a pass draws as many rows as there are, some more than
+            once; none: every row comes once.
 
     Raises:
         InputError: If another camera's frames have another shape, or are not as many.
@@ -54,6 +56,7 @@ class Loader:
         seed: int = 0,
         way: Way | None = None,
         others: Sequence[Frames] = (),
+        chances: NDArray[np.float64] | None = None,
     ) -> None:
         for other in others:
             if (len(other), other.shape) != (len(frames), frames.shape):
@@ -62,6 +65,7 @@ class Loader:
                     "or import them at one size, or leave 'camera' out of the recipe."
                 )
         self._cameras, self._rows, self._size, self._device, self._seed = (frames, *others), rows, size, device, seed
+        self._chances = None if chances is None else torch.from_numpy(chances)
         self._last = _ends(frames.episodes[rows])
         self.way = way or self._chosen()
         self._resident = [self._everything(camera) for camera in self._cameras] if self.way == "resident" else []
@@ -101,7 +105,10 @@ class Loader:
             Places among the rows, (batch,) int64, on the CPU, and the frames of each of the places wanted, (batch, h,
             w, 3) uint8, on the device.
         """
-        order = shuffled(len(self), self._seed, epoch, _BLOCK if self.way == "blocks" else 1)
+        if self._chances is None:
+            order = shuffled(len(self), self._seed, epoch, _BLOCK if self.way == "blocks" else 1)
+        else:
+            order = torch.multinomial(self._chances, len(self), True, generator=_random(self._seed, epoch))
         which, of = share
         parts = [order[start : start + batch][which::of] for start in range(0, len(self) - batch + 1, batch)][first:]
         wanted = [self._wanted(part, i, where) for i, part in enumerate(parts, first)]
@@ -154,10 +161,14 @@ def shuffled(count: int, seed: int, epoch: int, block: int = 1) -> Tensor:
         block: Neighbours that are read together: blocks are shuffled, then the places within 64 blocks at a time; 1
             gives every order the same chance.
     """
-    random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    random = _random(seed, epoch)
     if block == 1:
         return torch.randperm(count, generator=random)
     blocks = torch.randperm(math.ceil(count / block), generator=random)
     order = (blocks[:, None] * block + torch.arange(block)).reshape(-1)
     windows = order[order < count].split(block * _WINDOW)
     return torch.cat([window[torch.randperm(len(window), generator=random)] for window in windows])
+
+
+def _random(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)

@@ -31,7 +31,7 @@ from ssl_robot.online import Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe
 from ssl_robot.records import CURVE, Clock, Records, Service, write_summary
-from ssl_robot.training import MAY_CHANGE, Training, optimizer, schedule
+from ssl_robot.training import MAY_CHANGE, Training, chances, optimizer, schedule
 from ssl_robot.views import Views
 
 CONFIG = "config.yaml"
@@ -166,7 +166,8 @@ class _Run:
         device = self.fabric.device
         self.first = self.fabric.global_rank == 0
         recipe = Recipe.from_dict(card.recipe)
-        self.source = Loader(frames, rows, training.size, device, training.seed, others=others)
+        likely = chances(frames, rows, training)
+        self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
         self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
         self.watched = Watched.of(frames, rows) if self.first else None
         self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)

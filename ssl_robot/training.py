@@ -4,9 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ssl_robot.errors import InputError
+from ssl_robot.frames import Frames
 from ssl_robot.methods import Objective
 
 _LEAST = {
@@ -44,6 +47,8 @@ class Training:
         precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
         compiled: Whether views are made by one compiled kernel; ``auto`` does so where there are so many that it saves
             more than the half minute it takes.
+        sample: Whether a pass shows every frame once, or draws as many so that every episode is as likely.
+        weights: How much of a pass each of several recordings makes up, relative to each other; none: as they are long.
         max_minutes: End the run after so long, with what it has learnt; none: when all epochs are done.
         save_minutes: Between two checkpoints.
     """
@@ -61,6 +66,8 @@ class Training:
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compiled: Literal["auto", "yes", "no"] = "auto"
+    sample: Literal["frame", "episode"] = "frame"
+    weights: tuple[float, ...] = ()
     max_minutes: float | None = None
     save_minutes: float = 5.0
 
@@ -69,6 +76,8 @@ class Training:
             value = getattr(self, name)
             if not value >= least or math.isinf(value):
                 raise InputError(f"{name} is {value}, but must be at least {least}.")
+        if self.weights and not (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf):
+            raise InputError(f"weights are {self.weights}, but must be numbers from 0, not all of them 0.")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}, but must be from 0 to {2**32 - 1}.")
         if self.max_minutes is not None and not self.max_minutes > 0:
@@ -96,6 +105,26 @@ class Training:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def chances(frames: Frames, rows: NDArray[np.int64], training: Training) -> NDArray[np.float64] | None:
+    """How likely each row is to be drawn, relative to each other; none where a pass shows every row once.
+
+    Raises:
+        InputError: If there are not as many weights as recordings.
+    """
+    if training.sample == "frame" and not training.weights:
+        return None
+    episodes = np.unique(frames.episodes[rows], return_inverse=True)[1]
+    each = 1 / np.bincount(episodes)[episodes] if training.sample == "episode" else np.ones(len(rows))
+    if training.weights:
+        sources = getattr(frames, "sources", np.zeros(len(frames), np.int64))
+        count = int(sources[-1]) + 1
+        if count != len(training.weights):
+            raise InputError(f"There are {len(training.weights)} weights for {count} recordings: give one for each.")
+        whole = np.bincount(sources[rows], each, minlength=count)
+        each = each * (np.array(training.weights) / np.maximum(whole, 1e-12))[sources[rows]]
+    return each
 
 
 def optimizer(objective: Objective, training: Training) -> torch.optim.SGD:

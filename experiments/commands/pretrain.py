@@ -13,7 +13,7 @@ class Pretrain:
     """Learn an encoder from a recording, without its labels; a quarter of the episodes is kept for the probes' test.
 
     Attributes:
-        data: Recording to learn from.
+        data: Recordings to learn from.
         out: Run directory to make.
         method: Objective.
         backbone: Network: small, resnet18 or wide.
@@ -23,6 +23,8 @@ class Pretrain:
         strengths: Strengths to change; --rotation.degrees 30 says the same as --strengths rotation.degrees=30.
         camera: Camera to learn from; the first one if not given.
         epochs: Passes over the frames.
+        sample: A pass shows every frame once, or draws as many so that every episode is as likely.
+        weights: How much of a pass each of several recordings makes up; as they are long if not given.
         batch_size: Frames that go through the network together.
         accumulate: Batches whose gradients are added up before a step.
         lr: Learning rate at 256 frames a step.
@@ -38,7 +40,7 @@ class Pretrain:
         log: Where figures go beside the run directory.
     """
 
-    data: Positional[Path]
+    data: Positional[tuple[Path, ...]]
     out: Path
     method: str = "simsiam"
     backbone: str = "small"
@@ -48,6 +50,8 @@ class Pretrain:
     strengths: tuple[str, ...] = ()
     camera: str | None = None
     epochs: int = 20
+    sample: Literal["frame", "episode"] = "frame"
+    weights: tuple[float, ...] = ()
     batch_size: int = 128
     accumulate: int = 1
     lr: float = 2.0
@@ -68,6 +72,7 @@ class Pretrain:
 
         import ssl_robot.methods
         from ssl_robot import catalogue, checkpoints
+        from ssl_robot.collection import Collection
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.encoder import FILE
         from ssl_robot.errors import InputError
@@ -76,23 +81,28 @@ class Pretrain:
         from ssl_robot.splits import split
         from ssl_robot.training import Training
 
-        frames = FrameStore(self.data, self.camera)
+        stores = [FrameStore(path, self.camera) for path in self.data]
+        frames = stores[0] if len(stores) == 1 else Collection(stores)
         recipe = asked(self.recipe, self.having, self.without, self.strengths)
         training = Training(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size, seed=self.seed,
             on_collapse=self.on_collapse, device=self.device, precision=self.precision, compiled=self.compiled,
-            accumulate=self.accumulate, max_minutes=self.max_minutes, save_minutes=self.save_minutes,
+            accumulate=self.accumulate, sample=self.sample, weights=self.weights,
+            max_minutes=self.max_minutes, save_minutes=self.save_minutes,
         )  # fmt: skip
         method = catalogue.found(ssl_robot.methods, self.method)()
         if (self.out / FILE).exists() and not (self.resume and checkpoints.found(self.out)):
             raise InputError(f"{self.out} holds a finished run: choose another --out, or delete it.")
-        parts = split(frames)
-        rows = np.sort(np.concatenate([parts.train, parts.validation]))
-        cameras = [name for name in frames.schema.cameras if name != frames.camera]
-        others = [FrameStore(self.data, name) for name in cameras] if "camera" in recipe.names else []
+        starts = np.cumsum([0, *(len(store) for store in stores)])
+        parts = [split(store) for store in stores]  # each as a probe on it alone would
+        learnt = [np.sort(np.concatenate([part.train, part.validation])) for part in parts]
+        rows = np.concatenate([start + places for start, places in zip(starts, learnt, strict=False)])
+        cameras = [name for name in stores[0].schema.cameras if name != stores[0].camera and "camera" in recipe.names]
+        others = [Collection([FrameStore(path, name) for path in self.data]) for name in cameras]
         leads = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
         if leads:
-            print(f"{len(rows):,} frames of {self.data}; views: {', '.join(recipe.names) or 'the frame itself'}")
+            hidden = ", ".join(recipe.names) or "the frame itself"
+            print(f"{len(rows):,} frames of {', '.join(map(str, self.data))}; views: {hidden}")
         pretrain(
             frames, rows, method, recipe, self.backbone, training, self.out, others=others, resume=self.resume,
             service=self.log,

@@ -7,6 +7,7 @@ import sys
 import h5py
 import pytest
 
+from ssl_robot.encoder import load
 from ssl_robot.experiments import cli
 
 
@@ -110,3 +111,26 @@ def test_pretrain_then_probe(capsys, tmp_path, resets):
     assert cli.main(["probe", "pose", str(run), str(resets.path), "--target", "block"]) == 0
     table = capsys.readouterr().out
     assert all(word in table for word in ("pixels", "random", "chance", "angle sin"))
+
+
+def test_pretrain_on_several_recordings_and_go_on(capsys, tmp_path, resets):
+    run = tmp_path / "run"
+    words = ["pretrain", str(resets.path), str(resets.path), "--out", str(run), "--epochs", "2", "--size", "32"]
+    words += ["--batch-size", "32", "--recipe", "crop", "--with", "rotation", "--rotation.degrees", "30"]
+    assert cli.main([*words, "--weights", "1", "2", "--max-minutes", "0.0001"]) == 0
+    assert "--resume goes on" in capsys.readouterr().out
+    assert "finished run" in fails(capsys, *words, "--weights", "1", "2")
+    assert "weights is [1.0, 1.0], was [1.0, 2.0]" in fails(capsys, *words, "--weights", "1", "1", "--resume")
+    assert cli.main([*words, "--weights", "1", "2", "--resume"]) == 0
+    told = capsys.readouterr().out
+    assert f'ssl_robot.load("{run}")' in told
+    assert len(told.splitlines()) < 10
+    assert load(run).card.recipe["rotation"]["degrees"] == 30
+
+
+def test_strengths_from_both_ways_of_saying_them(capsys, tmp_path, resets):
+    words = ["views", resets.path, "--out", tmp_path / "v.png", "--strengths", "hue.turn=0.9", "--blur.p", "0.2"]
+    assert "hue.turn is 0.9" in fails(capsys, *words)
+    assert "--blur.p is 'much'" in fails(capsys, *words[:4], "--blur.p", "much")
+    assert "no 'rotation' whose strength" in fails(capsys, *words[:4], "--rotation.degrees=3")
+    assert "hue.turn is 0.6" in fails(capsys, *words[:4], "--blur.p=.1", "--strengths", "hue.turn=0.6")

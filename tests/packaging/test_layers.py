@@ -25,7 +25,7 @@ FOLDERS = {
 LEVELS = (
     ("errors",),
     ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts"),
-    ("backbones", "invariances", "splits", "records"),
+    ("backbones", "invariances", "splits", "records", "collection"),
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features"),
     ("views", "training"),
