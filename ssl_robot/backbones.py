@@ -4,6 +4,7 @@ A backbone maps (b, 3, h, w) to a map (b, c, h', w') by ``features``, and that t
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,20 +70,59 @@ def _wide() -> Backbone:
     return Backbone(first, _TwoScales(16, 512, 5))
 
 
+class _Last(nn.Module):
+    """The last feature map of a timm network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.network(images)[-1]
+        return maps
+
+
+def _timm(name: str, weights: dict[str, Any]) -> Backbone:
+    """Any network of timm that gives feature maps; transformers of any image size.
+
+    Args:
+        name: As timm has it.
+        weights: ``pretrained`` and where to find it, as timm takes them; empty for fresh ones.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:8]) or "see timm.list_models()"
+        raise InputError(f"timm has no network '{name}': choose one, as {near}.")
+    wanted: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "dynamic_img_size": True, **weights}
+    try:
+        network = timm.create_model(name, **wanted)
+    except TypeError:  # only transformers have a size to be dynamic about
+        wanted.pop("dynamic_img_size")
+        network = timm.create_model(name, **wanted)
+    return Backbone(_Last(network), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
 BACKBONES: dict[str, Callable[[], Backbone]] = {"resnet18": _resnet18, "small": _small, "wide": _wide}
 
 
-def build(name: str, seed: int) -> Backbone:
+def build(name: str, seed: int, weights: dict[str, Any] | None = None) -> Backbone:
     """A backbone with fresh weights; the same seed gives the same weights and disturbs no other random number.
+
+    Args:
+        name: One of ours, or ``timm:`` and the name of one of timm's.
+        seed: Repeats the weights.
+        weights: For timm's: ``pretrained`` and where to find it.
 
     Raises:
         InputError: If there is none of that name.
     """
-    if name not in BACKBONES:
-        raise InputError(f"There is no backbone '{name}': choose from {', '.join(BACKBONES)}.")
+    kind, _, network = str(name).partition(":")  # a damaged card may hold anything
+    if kind != "timm" and name not in BACKBONES:
+        raise InputError(f"There is no backbone '{name}': choose from {', '.join(BACKBONES)}, or timm:NAME.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return BACKBONES[name]()
+        return _timm(network, weights or {}) if kind == "timm" else BACKBONES[name]()
 
 
 def width(backbone: nn.Module, size: int) -> int:

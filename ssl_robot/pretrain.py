@@ -33,6 +33,7 @@ from ssl_robot.recipes import Recipe
 from ssl_robot.records import CURVE, Clock, Records, Service, write_summary
 from ssl_robot.training import MAY_CHANGE, Training, chances, optimizer, schedule
 from ssl_robot.views import Views
+from ssl_robot.weights import begun, print_of
 
 CONFIG = "config.yaml"
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
@@ -56,6 +57,7 @@ def pretrain(
     others: Sequence[Frames] = (),
     resume: bool = False,
     service: Service = "none",
+    start: str | None = None,
 ) -> Encoder:
     """Train an encoder on some rows of a collection.
 
@@ -73,6 +75,7 @@ def pretrain(
         others: The same moments through other cameras, for recipes with ``camera``.
         resume: Go on from the last checkpoint in the run directory, if there is one.
         service: Where figures go beside the run directory.
+        start: Weights to begin with: one of our runs, a file, or ``pretrained``; fresh ones if not given.
 
     Returns:
         The encoder, frozen.
@@ -85,10 +88,11 @@ def pretrain(
         SystemExit: After SIGTERM, likewise.
     """
     _check(frames, rows, recipe, others)
-    card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), _origin(frames, method, training))
+    origin = {**_origin(frames, method, training), "start": print_of(start)}
+    card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), origin)
     if out is not None:
         _check_earlier(out, card, resume)
-    run = _Run(frames, rows, method, card, training, others)
+    run = _Run(frames, rows, method, begun(card, training.seed, start), training, others)
     folder = out if run.first else None
     if out is not None and resume:
         run.restore(checkpoints.load(out, run.fabric.device))
@@ -156,22 +160,22 @@ class _Run:
         frames: Frames,
         rows: NDArray[np.int64],
         method: Method,
-        card: Card,
+        encoder: Encoder,
         training: Training,
         others: Sequence[Frames],
     ) -> None:
-        self.training, self.card = training, card
+        self.training = training
         device = training.chosen_device()
         self.fabric = _fabric(device, training.half(device))
         device = self.fabric.device
         self.first = self.fabric.global_rank == 0
-        recipe = Recipe.from_dict(card.recipe)
+        recipe = Recipe.from_dict(encoder.card.recipe)
         likely = chances(frames, rows, training)
         self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
         self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
         self.watched = Watched.of(frames, rows) if self.first else None
         self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
-        self.encoder = Encoder.fresh(card, training.seed).to(device)
+        self.encoder = encoder.to(device)
         objective = _built(method, self.encoder, training.seed)
         if self.fabric.world_size > 1 and device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)

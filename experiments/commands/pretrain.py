@@ -16,7 +16,8 @@ class Pretrain:
         data: Recordings to learn from.
         out: Run directory to make.
         method: Objective.
-        backbone: Network: small, resnet18 or wide.
+        backbone: Network: small, resnet18 or wide, or timm:NAME for one of timm's.
+        start: Weights to begin with: a run, a file of weights, or pretrained for what timm or torchvision publish.
         recipe: Views: simsiam, simclr, mocov2, byol, swav, dino, crop, colour, rad, shift or none, or a YAML file.
         having: Invariances to add to the recipe.
         without: Invariances to leave out of it.
@@ -44,6 +45,7 @@ class Pretrain:
     out: Path
     method: str = "simsiam"
     backbone: str = "small"
+    start: str | None = None
     recipe: str = "simsiam"
     having: Annotated[tuple[str, ...], arg(name="with")] = ()
     without: tuple[str, ...] = ()
@@ -105,7 +107,7 @@ class Pretrain:
             print(f"{len(rows):,} frames of {', '.join(map(str, self.data))}; views: {hidden}")
         pretrain(
             frames, rows, method, recipe, self.backbone, training, self.out, others=others, resume=self.resume,
-            service=self.log,
+            service=self.log, start=self.start,
         )  # fmt: skip
         if leads:
             print(_told(self.out))

@@ -27,7 +27,7 @@ LEVELS = (
     ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts"),
     ("backbones", "invariances", "splits", "records", "collection"),
     ("encoder", "recipes", "regression"),
-    ("look", "methods", "features"),
+    ("look", "methods", "features", "weights"),
     ("views", "training"),
     ("monitors", "online", "probes", "plugins", "loader"),
     ("verdicts",),
