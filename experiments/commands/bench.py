@@ -19,7 +19,8 @@ class Bench:
 
     Attributes:
         what: Random batches from a file, what recording costs, what codecs make of a recording's frames, augmented
-            views of a batch, which are also held against other libraries' pixels, or pre-training from end to end.
+            views of a batch, which are also held against other libraries' pixels, pre-training from end to end, or on
+            files of ten thousand frames, half a million and a million (scale).
         frames: Frames of the file (loader, 20,000; pretrain, 4,000) or of a round (compression, 20,000; views, 256), or
             steps of a round (record, 20,000).
         size: Height and width of the frames (96; pretrain, 84), or of the views (64, 96 and 224 in turn).
@@ -34,7 +35,7 @@ class Bench:
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression", "views", "pretrain"]]
+    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale"]]
     frames: int | None = None
     size: int | None = None
     batch: int = 256
@@ -72,10 +73,13 @@ class Bench:
         return 0
 
     def _tables(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
-        from ssl_robot.experiments.benchmarks import compression, loader, record
+        from ssl_robot.experiments.benchmarks import compression, loader, record, scale
 
         if self.what == "pretrain":
             return self._pretraining(folder)
+        if self.what == "scale":
+            most = self.frames or 1_000_000
+            return scale.run(folder, (most // 100, most // 2, most), self.size or 64, self.rounds)
         frames, size = self.frames or 20_000, self.size or 96
         if self.data is not None:
             return compression.run(self.data, frames, self.rounds)

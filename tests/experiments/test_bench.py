@@ -123,3 +123,14 @@ def test_pretraining_is_timed_from_end_to_end(capsys: pytest.CaptureFixture[str]
     fed, stepped = tables(capsys, "pretrain", *words)
     assert {"ssl-robot", "Kornia as documented, h5py", "lightly, 2 workers"} == {row["name"] for row in fed["rows"]}
     assert len(stepped["rows"]) == 4
+
+
+@pytest.mark.slow
+def test_files_of_several_lengths_are_trained_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssl_robot.experiments.benchmarks.scale._MINUTES", 0.01)
+    monkeypatch.setattr("ssl_robot.experiments.benchmarks.scale._EPISODE", 8)
+    (table,) = tables(capsys, "scale", "--frames", "8000", "--size", "16", "--rounds", "1", "--json")
+    assert [row["name"] for row in table["rows"]] == ["80 frames", "4,000 frames", "8,000 frames"]
+    assert all("peak memory" in row["note"] for row in table["rows"])
