@@ -212,14 +212,10 @@ class FrameWriter:
 
     def _flush(self) -> None:
         """What the flusher does: whatever waits, all of it or nothing."""
-        with self._lock:
-            ready = [(episode, *episode.taken()) for episode in self._open if episode.pending or episode.ended]
-            over = [episode for episode, _, _, ended in ready if ended]
-            self._open = [episode for episode in self._open if episode not in over]
-            self._waiting = 0
-        if not ready:
-            return
-        with self._writing:
+        with self._writing:  # from before the rows are taken: an episode dropped in between would come back
+            ready = self._ready()
+            if not ready:
+                return
             try:
                 self._write(ready)
             except OSError as error:
@@ -227,6 +223,15 @@ class FrameWriter:
             except BaseException:
                 self._give_up()
                 raise
+
+    def _ready(self) -> "list[tuple[OpenEpisode, list[Row], list[int], bool]]":
+        """What waits, and whether it is the last of its episode."""
+        with self._lock:
+            ready = [(episode, *episode.taken()) for episode in self._open if episode.pending or episode.ended]
+            over = [episode for episode, _, _, ended in ready if ended]
+            self._open = [episode for episode in self._open if episode not in over]
+            self._waiting = 0
+        return ready
 
     def _give_up(self) -> None:
         """Leave the file as the last flush left it."""
@@ -264,9 +269,9 @@ class FrameWriter:
             raise InputError("A row of its own cannot be taken back.")
         if self.failed:
             return
-        with self._lock:
-            self._open.remove(episode)
         with self._writing:
+            with self._lock:
+                self._open.remove(episode)
             self.rows -= episode.demo.drop()
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ class Look:
         """One view of these frames."""
         active = {name_of(item): _active(item, parameters[name_of(item)]) for item in self._rest}
         there = _uploaded(parameters, frames.device)
-        images = self._fast(frames, there) if self._compiled is not None else self._pass(frames, there)
+        images = self._fast(frames, there)
         for item in self._rest:
             images = self._touched(item, images, there[name_of(item)], active[name_of(item)])
         return images
@@ -67,7 +67,7 @@ class Look:
         return self._compiled is not None
 
     def _fast(self, frames: Tensor, parameters: Parameters) -> Tensor:
-        """The compiled pass for pieces of the usual length: a shorter one is filled up, a longer one the new usual."""
+        """The pass, compiled if that was asked for; a shorter piece is filled up, a longer one is the new usual."""
         b = len(frames)
         self._piece = max(self._piece, b)
         if self._compiled is None or 2 * b < self._piece:

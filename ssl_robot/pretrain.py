@@ -3,10 +3,9 @@
 import logging
 import math
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
 from ssl_robot.online import Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe
-from ssl_robot.records import CURVE, Clock, Records, Service, write_summary
+from ssl_robot.records import CURVE, Clock, Records, Service, peak_memory, write_summary
 from ssl_robot.training import MAY_CHANGE, Training, chances, optimizer, schedule
 from ssl_robot.views import Views
 from ssl_robot.weights import begun, print_of
@@ -102,7 +101,7 @@ def pretrain(
     each = run.batch * training.accumulate
     whole, done = training.epochs * run.steps * each, run.done * each
     bar = tqdm(total=whole, initial=done, unit="frame", unit_scale=True, disable=quiet or not run.first)
-    with Records(folder, run.history, service, asdict(card)) as records, interrupts.heard() as stop, bar:
+    with closing(Records(folder, run.history, service, asdict(card))) as records, interrupts.heard() as stop, bar:
         run.train(folder, records, stop, bar)
     return run.finished(folder, records)
 
@@ -287,9 +286,7 @@ class _Run:
     def _note(self, figures: Mapping[str, Tensor]) -> None:
         """Add a step's figures to the epoch's: those of one batch swing too far."""
         for name, value in figures.items():
-            self.sums[name] = (
-                self.sums[name] + value.detach().double() if name in self.sums else value.detach().double()
-            )
+            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
         if self.fabric.device.type == "cpu":  # elsewhere asking would make the device wait
             self._check_finite()
 
@@ -334,8 +331,7 @@ class _Run:
 
     def _summary(self) -> dict[str, Any]:
         device = self.fabric.device
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        memory = {"processor": round(peak)}
+        memory = {"processor": peak_memory()}
         if device.type == "cuda":
             memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
         return {

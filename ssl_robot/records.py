@@ -3,12 +3,13 @@
 import csv
 import importlib
 import json
+import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from ssl_robot.config import plain
 from ssl_robot.errors import InputError
@@ -70,14 +71,6 @@ class Records:
         if self._service is not None:
             self._service.finish()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def _write_lines(path: Path, epochs: list[dict[str, float]]) -> None:
     """All of them, whole or not at all: a run that goes on may have fewer than were written."""
@@ -104,6 +97,15 @@ def write_summary(folder: Path, values: Mapping[str, Any]) -> None:
     partial = (folder / SUMMARY).with_suffix(".partial")
     partial.write_text(json.dumps(plain(values), indent=2) + "\n")
     partial.replace(folder / SUMMARY)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had, MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell the peak of the process that started this one, where that was higher
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) >> 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
 
 
 class Clock:

@@ -52,6 +52,13 @@ class Invariance:
                 name = type(self).__module__.rpartition(".")[2]
                 raise InputError(f"{name}.{item.name} is {value}, but must be a number from {least:g} to {most:g}.")
 
+    def _check_order(self, low: str, high: str) -> None:
+        """Refuse two strengths of which the first must not be above the second."""
+        least, most = getattr(self, low), getattr(self, high)
+        if least > most:
+            name = type(self).__module__.rpartition(".")[2]
+            raise InputError(f"{name}.{low} is {least}, but must be at most {name}.{high}, {most}.")
+
     def parameters(self, u: Tensor) -> Tensor:
         """Parameters from uniform numbers.
 

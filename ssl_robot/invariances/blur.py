@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot.errors import InputError
 from ssl_robot.invariances import Filter, strength
 
 _NARROWEST = 0.01  # pixels: so narrow that it changes nothing
@@ -33,8 +32,7 @@ class Blur(Filter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.low > self.high:
-            raise InputError(f"blur.low is {self.low}, but must be at most blur.high, {self.high}.")
+        self._check_order("low", "high")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Standard deviation as a share of the side, (b, 1)."""

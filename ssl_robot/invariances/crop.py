@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot.errors import InputError
 from ssl_robot.invariances import Geometry, matrices, strength
 
 _TRIES = 8
@@ -36,8 +35,7 @@ class Crop(Geometry):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scale > self.largest:
-            raise InputError(f"crop.scale is {self.scale}, but must be at most crop.largest, {self.largest}.")
+        self._check_order("scale", "largest")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Half width, half height, centre x, centre y of the part, in [-1, 1] of the frame, (b, 4).

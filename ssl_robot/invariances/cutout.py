@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_robot.errors import InputError
 from ssl_robot.invariances import Filter, strength
 
 _GREY = (0.5, 0.5, 0.5)
@@ -36,8 +35,7 @@ class Cutout(Filter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.least > self.most:
-            raise InputError(f"cutout.least is {self.least}, but must be at most cutout.most, {self.most}.")
+        self._check_order("least", "most")
 
     def parameters(self, u: Tensor) -> Tensor:
         """Half width, half height, centre x, centre y, in [-1, 1] of the view; red, green, blue, (b, 7)."""

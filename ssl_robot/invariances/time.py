@@ -36,8 +36,7 @@ class Time(Source):
         for name in ("nearest", "furthest"):
             if getattr(self, name) != int(getattr(self, name)):
                 raise InputError(f"time.{name} is {getattr(self, name)}, but must be a whole number of frames.")
-        if self.nearest > self.furthest:
-            raise InputError(f"time.nearest is {self.nearest}, but must be at most time.furthest, {self.furthest}.")
+        self._check_order("nearest", "furthest")
 
     def parameters(self, u: Tensor) -> Tensor:
         """The gap in frames, whole, (b, 1)."""

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,32 @@ def test_a_damaged_file_is_refused_or_read_right(tmp_path: Path, raw: bool, inde
     assert [line for line in lines if line.split(" ", 1)[1] not in ("right", "refused")] == []
     assert outcomes.count("refused") > 125
     assert int(peak.split()[1]) < 2 * 2**20  # kB
+
+
+def test_an_episode_dropped_while_it_is_flushed_does_not_come_back(tmp_path: Path) -> None:
+    class Late:
+        """A lock that the flusher gets only after everybody else had time to."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            if threading.current_thread().name == "flusher":
+                time.sleep(0.3)
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        kept, dropped = writer.begin(), writer.begin()
+        kept.add(row_of(0))
+        dropped.add(row_of(1))
+        writer._writing = Late()  # type: ignore[assignment]
+        writer._flusher.ask()
+        time.sleep(0.1)
+        writer.drop(dropped)
+    store = FrameStore(tmp_path / "a.h5")
+    assert len(store) == 1
+    check(store)

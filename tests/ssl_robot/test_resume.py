@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_a_second_signal_is_not_waited_for() -> None:
 
 
 def test_batches_that_are_added_up_are_one_step(frames: Any, tmp_path: Path) -> None:
-    """Without batch norm two batches of 8 would be one of 16; with it the steps are as many and as long."""
+    """There are as many steps as with batches of twice the length."""
     run(frames, tmp_path, replace(SHORT, batch_size=8, accumulate=2))
     assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 12
 
@@ -190,6 +191,22 @@ def test_a_run_leaves_a_curve_a_summary_and_tensorboards_files(frames: Any, tmp_
     assert list((tmp_path / "tensorboard").glob("events*"))
     expected = {"epoch", "loss", "spread", "directions", "rank", "alignment", "uniformity", "gradient", "lr"}
     assert expected <= set(lines(tmp_path)[-1])
+
+
+def test_figures_go_to_a_service_too(frames: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    service = SimpleNamespace(
+        init=lambda **words: told.append(words["name"]), log=told.append, finish=lambda: told.append("end")
+    )
+    monkeypatch.setitem(sys.modules, "trackio", service)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    recipe = Recipe.named("crop")
+    arguments = (frames, ROWS, METHOD, recipe, "small", SHORT)
+    pretrain(*arguments, tmp_path / "run", quiet=True, service="trackio")
+    assert (told[0], told[-1], len(told)) == ("run", "end", 5)
+    assert {"loss", "spread"} <= set(told[1])
+    with pytest.raises(InputError, match="wandb is not installed: pip install wandb"):
+        pretrain(*arguments, tmp_path / "other", quiet=True, service="wandb")
 
 
 SCRIPT = """
