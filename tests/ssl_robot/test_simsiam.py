@@ -14,8 +14,9 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.encoder import Encoder
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.monitors import spread
-from ssl_robot.pretrain import CollapseError, pretrain
+from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
+from ssl_robot.run import CollapseError
 from ssl_robot.training import Training
 
 

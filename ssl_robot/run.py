@@ -1,0 +1,318 @@
+"""An encoder in training: everything that changes from step to step."""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ssl_robot import checkpoints, interrupts
+from ssl_robot.encoder import FILE, Encoder
+from ssl_robot.errors import InputError
+from ssl_robot.frames import Frames
+from ssl_robot.loader import Loader, Where
+from ssl_robot.methods import Loss, Method
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
+from ssl_robot.online import Watched
+from ssl_robot.plots import curve
+from ssl_robot.recipes import Recipe
+from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
+from ssl_robot.training import Training, chances, optimizer, schedule
+from ssl_robot.views import Views
+
+_COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
+_PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
+_ASKED = 10  # times in a run that the labels are read online
+
+
+class CollapseError(InputError):
+    """Every frame gets the same embedding; the message says what to change."""
+
+
+class Run:
+    """All that changes while an encoder is trained.
+
+    Args:
+        frames: The collection.
+        rows: Which of its frames.
+        method: The objective.
+        encoder: What is trained; its card says which recipe.
+        training: How long and how fast.
+        others: The same moments through other cameras.
+
+    Attributes:
+        first: Whether this is the first of several processes, which alone writes and speaks.
+        batch: Frames of a batch, over all processes.
+        steps: Of an epoch.
+        history: The figures of the epochs that are done.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        rows: NDArray[np.int64],
+        method: Method,
+        encoder: Encoder,
+        training: Training,
+        others: Sequence[Frames],
+    ) -> None:
+        self.training = training
+        device = training.chosen_device()
+        self.fabric = _fabric(device, training.half(device))
+        device = self.fabric.device
+        self.first = self.fabric.global_rank == 0
+        recipe = Recipe.from_dict(encoder.card.recipe)
+        likely = chances(frames, rows, training)
+        self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
+        self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
+        self.watched = Watched.of(frames, rows) if self.first else None
+        self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
+        self.encoder = encoder.to(device)
+        objective = _built(method, self.encoder, training.seed)
+        if self.fabric.world_size > 1 and device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        self.objective, self.optimizer = self.fabric.setup(
+            objective.to(memory_format=torch.channels_last), optimizer(objective, training)
+        )
+        self.epoch = self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+        self.clock = Clock()
+        self.began = self.saved = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Steps that were made."""
+        return self.epoch * self.steps + self.step
+
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` takes; the order of the frames and all views follow from seed and step."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.sums,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go on from there."""
+        if state is None:
+            return
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.sums, self.history = state["sums"], state["history"]
+
+    def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
+        """All the steps that are left, with what has to be done between them."""
+        while self.epoch < self.training.epochs:
+            began, first = time.monotonic(), self.step
+            for _ in self._epoch():
+                bar.update(self.batch * self.training.accumulate)
+                if stop.signal is not None:
+                    self._save(out)
+                    stop.leave()
+                if self._late():
+                    self._save(out)
+                    return
+                if time.monotonic() - self.saved >= 60 * self.training.save_minutes:
+                    self._save(out)
+            frames = (self.steps - first) * self.batch * self.training.accumulate
+            self._end_epoch(records, frames / (time.monotonic() - began))
+            bar.set_postfix({name: f"{self.history[-1][name]:.3g}" for name in ("loss", "spread", "rank")})
+
+    def _late(self) -> bool:
+        most = self.training.max_minutes
+        if most is None:
+            return False
+        late = time.monotonic() - self.began >= 60 * most
+        return bool(self.fabric.broadcast(late)) if self.fabric.world_size > 1 else late
+
+    def _save(self, out: Path | None) -> None:
+        self._check_finite()
+        if out is not None:
+            checkpoints.save(out, self.state())
+        self.saved = time.monotonic()
+
+    def _epoch(self) -> Iterator[None]:
+        """The steps of an epoch that are left."""
+        training, accumulate = self.training, self.training.accumulate
+        share = (self.fabric.global_rank, self.fabric.world_size)
+        first = self.step * accumulate
+        batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
+        for step in range(self.step, self.steps):
+            schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
+            for i in range(accumulate):
+                with self.clock.part("load"):
+                    places, shown = next(batches)
+                with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
+                    loss = self._backward(places, shown, step * accumulate + i)
+            with self.clock.part("backward"):
+                norm = _norm(self.objective)
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+            with self.clock.part("monitors"):
+                self._note({**vitals(loss.embeddings), **loss.parts, "gradient": norm})
+                if step + 1 == self.steps:  # once an epoch: it takes as long as a step
+                    self.sums["rank"] = rank(loss.embeddings[0]).double() * self.steps
+            self.step = step + 1
+            yield
+
+    def _where(self) -> Where | None:
+        first = self.epoch * self.steps * self.training.accumulate
+        return (lambda place, number: self.views.where(place, first + number)) if self.views.moves else None
+
+    def _backward(self, places: Tensor, shown: list[Tensor], number: int) -> Loss:
+        """Gradients of one batch."""
+        views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
+        with self.clock.part("views"):
+            seen = [views(shown[view % len(shown)], places, which, view).images for view in range(len(views))]
+            given = [self.encoder.normalised(images).contiguous(memory_format=torch.channels_last) for images in seen]
+        with self.clock.part("forward"):
+            loss: Loss = self.objective(given)
+        with self.clock.part("backward"):
+            self.fabric.backward(loss.total / self.training.accumulate)
+        return loss
+
+    def _note(self, figures: Mapping[str, Tensor]) -> None:
+        """Add a step's figures to the epoch's: those of one batch swing too far."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
+        if self.fabric.device.type == "cpu":  # elsewhere asking would make the device wait
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Stop before a checkpoint could be written over a good one.
+
+        Raises:
+            InputError: If the loss is no number.
+        """
+        if "loss" in self.sums and not math.isfinite(float(self.sums["loss"])):
+            raise InputError(
+                f"The loss is no number any more in epoch {self.epoch + 1}: lower --lr (it is {self.training.lr}); the "
+                "last checkpoint is from before."
+            )
+
+    def _end_epoch(self, records: Records, speed: float) -> None:
+        self._check_finite()
+        sums: Any = self.fabric.all_reduce(torch.stack(list(self.sums.values())))  # all processes decide alike
+        means = dict(zip(self.sums, (sums / self.steps).tolist(), strict=True))
+        values = {"epoch": self.epoch, **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
+        often = max(1, self.training.epochs // _ASKED)
+        if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
+            with self.clock.part("monitors"):
+                values |= self.watched.scores(self.encoder)
+        values["frames_per_s"] = speed
+        records.write(values)
+        self.history = records.epochs
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        _watch(self.history, self.training)
+
+    def finished(self, out: Path | None, records: Records) -> Encoder:
+        """The encoder, frozen and on the CPU; in the run directory with a curve and a summary."""
+        encoder = self.encoder.eval().requires_grad_(False).cpu()
+        if out is not None:
+            encoder.save(out / FILE)
+            if records.epochs:
+                (out / CURVE).write_bytes(curve(records.epochs))
+            write_summary(out, self._summary())
+            if self.epoch >= self.training.epochs:
+                checkpoints.clear(out)
+        return encoder
+
+    def _summary(self) -> dict[str, Any]:
+        device = self.fabric.device
+        memory = {"processor": peak_memory()}
+        if device.type == "cuda":
+            memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
+        return {
+            "steps": self.done,
+            "finished": self.epoch >= self.training.epochs,
+            "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
+            "device": str(device),
+            "bf16": self.training.half(device),
+            "compiled views": self.views.compiled,
+            "way of reading": self.source.way,
+            "processes": self.fabric.world_size,
+            "minutes": (time.monotonic() - self.began) / 60,
+            "time": self.clock.shares(),
+            "peak memory, MB": memory,
+            "last epoch": self.history[-1] if self.history else {},
+        }
+
+
+def _fabric(device: torch.device, half: bool) -> Fabric:
+    """One process, or those that ``torchrun`` has started."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it has to say is in the summary
+    kind: Any = device.type
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if half else "32-true"
+    if not torch.distributed.is_torchelastic_launched():
+        devices = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=kind, devices=devices, precision=precision)
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    fabric = Fabric(accelerator=kind, strategy="ddp", devices=here, num_nodes=everywhere // here, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
+    """Whether so many pixels are to be made that compiling is worth it."""
+    if training.compiled != "auto":
+        return training.compiled == "yes"
+    pixels = sum((share * training.size) ** 2 for _, share in recipe.views) * rows * training.epochs
+    return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
+
+
+def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
+    """Frames of a batch, over all processes, and steps of an epoch.
+
+    Raises:
+        InputError: If batches cannot be shared equally, or there are fewer than a step needs.
+    """
+    batch = min(training.batch_size, rows // training.accumulate // processes * processes)
+    if batch % processes or batch < 2 * processes:
+        raise InputError(
+            f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
+            "their number, and at least twice it."
+        )
+    return batch, rows // batch // training.accumulate
+
+
+def _built(method: Method, encoder: Encoder, seed: int) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return method.build(encoder.backbone, encoder.width).train()
+
+
+def _norm(objective: nn.Module) -> Tensor:
+    """Length of the gradient over all parameters."""
+    return torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
+
+
+def _collapsed(epoch: Mapping[str, float]) -> bool:
+    return epoch["spread"] < COLLAPSED or epoch["directions"] < COLLINEAR
+
+
+def _watch(epochs: list[dict[str, float]], training: Training) -> None:
+    """Stop a run that is beyond help, with the likely causes."""
+    if len(epochs) >= _PATIENCE and all(_collapsed(epoch) for epoch in epochs[-_PATIENCE:]):
+        last = epochs[-1]
+        message = (
+            f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "
+            f"{last['spread']:.2f}, directions {last['directions']:.2f}): raise --batch-size, change --lr, "
+            "keep the method's stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
+        )
+        if training.on_collapse == "stop":
+            raise CollapseError(message)
+        tqdm.write(message)
