@@ -13,8 +13,9 @@ COLLINEAR = 1.18
 def directions(embeddings: Tensor) -> Tensor:
     """How many directions the embeddings take up: d if they point everywhere, 1 if all lie on one line.
 
-    One over the mean squared cosine of different frames. SimSiam's last batch norm centres every batch, so that a
-    collapse is a line through 0 on which ``spread`` stays at 2 * sqrt(f * (1 - f)), f the share of frames on one side.
+    One over the mean squared cosine of different frames, as seen from their mean. SimSiam's last batch norm centres
+    every batch, so that a collapse is a line through 0 on which ``spread`` stays at 2 * sqrt(f * (1 - f)), f the share
+    of frames on one side; without such a norm, healthy embeddings may all lie on one side of 0.
 
     Args:
         embeddings: (b, d).
@@ -22,7 +23,8 @@ def directions(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
+    values = embeddings.detach().float()
+    unit = F.normalize(values - values.mean(0), dim=1)
     b = len(unit)
     return (b * (b - 1)) / ((unit @ unit.T).square().sum() - b).clamp(min=1e-12)
 

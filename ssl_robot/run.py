@@ -16,18 +16,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ssl_robot import checkpoints, interrupts
+from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
-from ssl_robot.methods import Loss, Method
+from ssl_robot.methods import Drawn, Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
 from ssl_robot.online import Watched
 from ssl_robot.plots import curve
-from ssl_robot.recipes import Recipe
+from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
+from ssl_robot.remedies import Remedied, Remedy
 from ssl_robot.training import Training, chances, optimizer, schedule
-from ssl_robot.views import Views
+from ssl_robot.views import View, Views
 
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
@@ -45,6 +47,7 @@ class Run:
         frames: The collection.
         rows: Which of its frames.
         method: The objective.
+        remedies: Further tasks beside it.
         encoder: What is trained; its card says which recipe.
         training: How long and how fast.
         others: The same moments through other cameras.
@@ -61,6 +64,7 @@ class Run:
         frames: Frames,
         rows: NDArray[np.int64],
         method: Method,
+        remedies: Sequence[Remedy],
         encoder: Encoder,
         training: Training,
         others: Sequence[Frames],
@@ -73,15 +77,15 @@ class Run:
         recipe = Recipe.from_dict(encoder.card.recipe)
         likely = chances(frames, rows, training)
         self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
-        self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
+        self.copies = _copies(method, recipe)
+        wanted = recipe.having_views(len(self.copies) - len(recipe.views))
+        self.views = Views(wanted, training.size, training.seed, compiled=_pays(training, wanted, len(rows)))
         self.watched = Watched.of(frames, rows) if self.first else None
         self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
         self.encoder = encoder.to(device)
-        objective = _built(method, self.encoder, training.seed)
-        if self.fabric.world_size > 1 and device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        self.inner = _built(method, remedies, self.encoder, training)
         self.objective, self.optimizer = self.fabric.setup(
-            objective.to(memory_format=torch.channels_last), optimizer(objective, training)
+            self.inner.to(memory_format=torch.channels_last), optimizer(self.inner, training)
         )
         self.epoch = self.step = 0
         self.sums: dict[str, Tensor] = {}
@@ -153,13 +157,17 @@ class Run:
         batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
         for step in range(self.step, self.steps):
             schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
+            done = self.epoch + step / self.steps
+            with self.clock.part("forward"):
+                self.inner.begin(done, training.epochs)
             for i in range(accumulate):
                 with self.clock.part("load"):
                     places, shown = next(batches)
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
                     loss = self._backward(places, shown, step * accumulate + i)
             with self.clock.part("backward"):
-                norm = _norm(self.objective)
+                norm = self._shortened()
+                self.inner.trim(done)
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
             with self.clock.part("monitors"):
@@ -177,13 +185,28 @@ class Run:
         """Gradients of one batch."""
         views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
         with self.clock.part("views"):
-            seen = [views(shown[view % len(shown)], places, which, view).images for view in range(len(views))]
-            given = [self.encoder.normalised(images).contiguous(memory_format=torch.channels_last) for images in seen]
+            seen: list[View] = []
+            for view, names in enumerate(self.copies):
+                copied = {name: seen[0].parameters[name] for name in names}
+                seen.append(views(shown[view % len(shown)], places, which, view, copied))
+            given = [self._given(view.images) for view in seen]
         with self.clock.part("forward"):
-            loss: Loss = self.objective(given)
+            drawn: list[Drawn] = [view.parameters for view in seen]
+            loss: Loss = self.objective(given, drawn)
         with self.clock.part("backward"):
             self.fabric.backward(loss.total / self.training.accumulate)
         return loss
+
+    def _given(self, images: Tensor) -> Tensor:
+        return self.encoder.normalised(images).contiguous(memory_format=torch.channels_last)
+
+    def _shortened(self) -> Tensor:
+        """Length of the gradient over all parameters, before it is cut to what is allowed."""
+        learning = [parameter for parameter in self.objective.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
+        if self.training.clip is not None:
+            nn.utils.clip_grads_with_norm_(learning, self.training.clip, norm)
+        return norm
 
     def _note(self, figures: Mapping[str, Tensor]) -> None:
         """Add a step's figures to the epoch's: those of one batch swing too far."""
@@ -289,15 +312,25 @@ def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
     return batch, rows // batch // training.accumulate
 
 
-def _built(method: Method, encoder: Encoder, seed: int) -> Any:
+def _copies(method: Method, recipe: Recipe) -> list[Sequence[str]]:
+    """For each view, the recipe's and those that the method wants besides, what it repeats of the first one."""
+    return [() for _ in recipe.views] + list(method.copies(recipe.names))
+
+
+def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, training: Training) -> Objective:
+    """The objective, with weights that only the seed decides."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return method.build(encoder.backbone, encoder.width).train()
-
-
-def _norm(objective: nn.Module) -> Tensor:
-    """Length of the gradient over all parameters."""
-    return torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
+        torch.manual_seed(training.seed)
+        objective = method.build(encoder.backbone, encoder.width)
+        if remedies:
+            recipe = Recipe.from_dict(encoder.card.recipe)
+            tasks = {name_of(item): item.build(encoder.width, recipe) for item in remedies}
+            objective = Remedied(objective, tasks, {name_of(item): item.weight for item in remedies})
+    objective.together = training.together
+    synchronised(objective)
+    if training.network == "compiled":
+        encoder.backbone.compile()
+    return objective.to(encoder.device).train()
 
 
 def _collapsed(epoch: Mapping[str, float]) -> bool:

@@ -24,12 +24,14 @@ FOLDERS = {
 # The library from the bottom up: a module imports from the levels below its own.
 LEVELS = (
     ("errors",),
-    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts"),
+    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts", "distributed"),
+    ("heads",),
+    ("contrast", "teacher"),
     ("backbones", "invariances", "splits", "records", "collection"),
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features", "weights"),
     ("views", "training"),
-    ("monitors", "online", "probes", "plugins", "loader"),
+    ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact"),
     ("run",),
