@@ -165,11 +165,12 @@ def test_settings_reach_the_runs_configuration(
     [
         (["--method", "simclr", "--simclr.temprature", "0.3"], "simclr"),
         (["--method", "simclr", "--simclr.temperature", "warm"], "temperature"),
-        (["--method", "byol", "--simclr.temperature", "0.3"], "simclr"),
+        (["--method", "byol", "--simclr.temperature", "0.3"], "is a setting of simclr: add --method simclr"),
+        (["--barlow-twins.hidden=3"], "--barlow-twins.hidden is a setting of barlow_twins: add --method barlow_twins"),
         (["--method", "simclear"], "choose from barlow_twins"),
         (["--remedies", "esl"], "choose from augself, essl"),
         (["--preset", "mine"], "choose from small, paper"),
-        (["--augself.weight", "2"], "augself"),
+        (["--remedies", "essl", "--augself.weight", "2"], "is a setting of augself: add --remedies augself"),
     ],
 )
 def test_what_is_not_known_is_refused(
