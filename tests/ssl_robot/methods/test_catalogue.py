@@ -1,18 +1,24 @@
 """What every method must keep to, whichever there are."""
 
+import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import ssl_robot.methods
+import ssl_robot.remedies
 from ssl_robot import catalogue
+from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.methods import Loss, Method, Objective
+from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
 from ssl_robot.training import Training, optimizer
 
@@ -159,6 +165,27 @@ def test_a_saved_objective_goes_on_to_the_bit(built: Build, name: str) -> None:
         assert torch.equal(second.state_dict()[key], value), key
     fresh = begun(built(method, WIDTH, network()), views)
     assert not torch.equal(fresh.total, expected.total)
+
+
+@every
+def test_a_run_that_was_stopped_goes_on_to_the_bit(name: str, resets: FrameStore, tmp_path: Path) -> None:
+    """With all remedies: everything that changes from step to step is in the checkpoint."""
+    remedies = [catalogue.found(ssl_robot.remedies, item)(hidden=16) for item in catalogue.names(ssl_robot.remedies)]
+    training = Training(epochs=3, batch_size=32, lr=0.1, size=16, device="cpu", precision="fp32", on_collapse="warn")
+    words = (resets, np.arange(64), tiny(name), Recipe.named("simsiam"), "small")
+    whole = pretrain(*words, training, tmp_path / "whole", quiet=True, remedies=remedies)
+    for early in (True, False):
+        stopped = replace(training, max_minutes=1e-9 if early else None)
+        parts = pretrain(*words, stopped, tmp_path / "parts", quiet=True, remedies=remedies, resume=not early)
+        same = [torch.equal(value, parts.state_dict()[key]) for key, value in whole.state_dict().items()]
+        assert all(same) != early
+    assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
+
+
+def figures(out: Path) -> list[dict[str, str]]:
+    """What was recorded of every epoch, but for how long it took."""
+    with (out / "metrics.csv").open(newline="") as file:
+        return [{key: value for key, value in line.items() if key != "frames_per_s"} for line in csv.DictReader(file)]
 
 
 @every
