@@ -24,7 +24,18 @@ FOLDERS = {
 # The library from the bottom up: a module imports from the levels below its own.
 LEVELS = (
     ("errors",),
-    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts", "distributed"),
+    (
+        "frames",
+        "config",
+        "catalogue",
+        "random",
+        "sampling",
+        "statistics",
+        "checkpoints",
+        "interrupts",
+        "distributed",
+        "workers",
+    ),
     ("heads",),
     ("contrast", "teacher"),
     ("backbones", "invariances", "splits", "records", "collection"),
