@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from ssl_robot import checkpoints, interrupts
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
+from ssl_robot.feed import Fed, fed
 from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method
@@ -147,17 +149,20 @@ class Run:
 
     def _epoch(self) -> Iterator[None]:
         """The steps of an epoch that are left."""
+        first, share = self.step * self.training.accumulate, (self.fabric.global_rank, self.fabric.world_size)
+        source = self.source.batches(self.epoch, self.batch, self._where(), first, share)
+        number, finish = self._number() + first, self.encoder.normalised
+        with closing(fed(source, self.fabric.device, self.views, number, finish, self.clock)) as batches:
+            yield from self._steps(batches)
+
+    def _steps(self, batches: Iterator[Fed]) -> Iterator[None]:
         training, accumulate = self.training, self.training.accumulate
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        first = self.step * accumulate
-        batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
         for step in range(self.step, self.steps):
             schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
             for i in range(accumulate):
-                with self.clock.part("load"):
-                    places, shown = next(batches)
+                given = [view.images for view in next(batches).views]
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
-                    loss = self._backward(places, shown, step * accumulate + i)
+                    loss = self._backward(given)
             with self.clock.part("backward"):
                 norm = _norm(self.objective)
                 self.optimizer.step()
@@ -170,15 +175,15 @@ class Run:
             yield
 
     def _where(self) -> Where | None:
-        first = self.epoch * self.steps * self.training.accumulate
+        first = self._number()
         return (lambda place, number: self.views.where(place, first + number)) if self.views.moves else None
 
-    def _backward(self, places: Tensor, shown: list[Tensor], number: int) -> Loss:
-        """Gradients of one batch."""
-        views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
-        with self.clock.part("views"):
-            seen = [views(shown[view % len(shown)], places, which, view).images for view in range(len(views))]
-            given = [self.encoder.normalised(images).contiguous(memory_format=torch.channels_last) for images in seen]
+    def _number(self) -> int:
+        """Counts the batches: that of the epoch's first."""
+        return self.epoch * self.steps * self.training.accumulate
+
+    def _backward(self, given: list[Tensor]) -> Loss:
+        """Gradients of one batch, from its views as the network takes them."""
         with self.clock.part("forward"):
             loss: Loss = self.objective(given)
         with self.clock.part("backward"):

@@ -148,15 +148,26 @@ class Views:
         if missing:
             raise InputError(f"There are no parameters for '{min(missing)}': give all that the view drew.")
         frames = reduced(frames, look.size)
-        if frames.is_cuda or not len(frames):
+        if frames.is_cuda:
             return look(frames, parameters).to(self.dtype)
-        most = 2 ** max(0, round(math.log2(_PIXELS / look.size**2)))
-        piece = math.ceil(len(frames) / math.ceil(len(frames) / most))  # of equal length: each is compiled by itself
-        pieces = [
-            look(frames[i : i + piece], {name: drawn[i : i + piece] for name, drawn in parameters.items()})
-            for i in range(0, len(frames), piece)
+        parts = [
+            look(frames[part], {name: drawn[part] for name, drawn in parameters.items()})
+            for part in self.pieces(len(frames), view)
         ]
-        return torch.cat(pieces).to(self.dtype)
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(self.dtype)
+
+    def pieces(self, count: int, view: int) -> list[slice]:
+        """The parts in which a CPU makes a view of so many frames: a view of such a part is made in one piece.
+
+        They are of equal length, for each length is compiled by itself; only the last may be shorter.
+        """
+        most = 2 ** max(0, round(math.log2(_PIXELS / self._looks[view].size ** 2)))
+        piece = max(1, math.ceil(count / max(1, math.ceil(count / most))))
+        return [slice(start, min(start + piece, count)) for start in range(0, max(1, count), piece)]
+
+    def size_of(self, view: int) -> int:
+        """Height and width of a view."""
+        return self._looks[view].size
 
 
 def _check(frames: Tensor) -> None:

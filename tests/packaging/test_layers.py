@@ -32,6 +32,7 @@ LEVELS = (
     ("monitors", "online", "probes", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact"),
+    ("feed",),
     ("run",),
     ("pretrain",),
     ("audit",),
