@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from ssl_robot import checkpoints, interrupts
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
+from ssl_robot.feed import Fed, fed
 from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
-from ssl_robot.methods import Drawn, Loss, Method, Objective
+from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
 from ssl_robot.online import Watched
 from ssl_robot.plots import curve
@@ -77,9 +79,10 @@ class Run:
         recipe = Recipe.from_dict(encoder.card.recipe)
         likely = chances(frames, rows, training)
         self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
-        self.copies = _copies(method, recipe)
-        wanted = recipe.having_views(len(self.copies) - len(recipe.views))
-        self.views = Views(wanted, training.size, training.seed, compiled=_pays(training, wanted, len(rows)))
+        copies = method.copies(recipe.names)
+        wanted = recipe.having_views(len(copies))
+        compiled = _pays(training, wanted, len(rows))
+        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
         self.watched = Watched.of(frames, rows) if self.first else None
         self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
         self.encoder = encoder.to(device)
@@ -151,20 +154,23 @@ class Run:
 
     def _epoch(self) -> Iterator[None]:
         """The steps of an epoch that are left."""
+        first, share = self.step * self.training.accumulate, (self.fabric.global_rank, self.fabric.world_size)
+        source = self.source.batches(self.epoch, self.batch, self._where(), first, share)
+        number, finish = self._number() + first, self.encoder.normalised
+        with closing(fed(source, self.fabric.device, self.views, number, finish, self.clock)) as batches:
+            yield from self._steps(batches)
+
+    def _steps(self, batches: Iterator[Fed]) -> Iterator[None]:
         training, accumulate = self.training, self.training.accumulate
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        first = self.step * accumulate
-        batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
         for step in range(self.step, self.steps):
             schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
             done = self.epoch + step / self.steps
             with self.clock.part("forward"):
                 self.inner.begin(done, training.epochs)
             for i in range(accumulate):
-                with self.clock.part("load"):
-                    places, shown = next(batches)
+                seen = next(batches).views
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
-                    loss = self._backward(places, shown, step * accumulate + i)
+                    loss = self._backward(seen)
             with self.clock.part("backward"):
                 norm = self._shortened()
                 self.inner.trim(done)
@@ -178,27 +184,20 @@ class Run:
             yield
 
     def _where(self) -> Where | None:
-        first = self.epoch * self.steps * self.training.accumulate
+        first = self._number()
         return (lambda place, number: self.views.where(place, first + number)) if self.views.moves else None
 
-    def _backward(self, places: Tensor, shown: list[Tensor], number: int) -> Loss:
-        """Gradients of one batch."""
-        views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
-        with self.clock.part("views"):
-            seen: list[View] = []
-            for view, names in enumerate(self.copies):
-                copied = {name: seen[0].parameters[name] for name in names}
-                seen.append(views(shown[view % len(shown)], places, which, view, copied))
-            given = [self._given(view.images) for view in seen]
+    def _number(self) -> int:
+        """Counts the batches: that of the epoch's first."""
+        return self.epoch * self.steps * self.training.accumulate
+
+    def _backward(self, seen: list[View]) -> Loss:
+        """Gradients of one batch, from its views as the network takes them."""
         with self.clock.part("forward"):
-            drawn: list[Drawn] = [view.parameters for view in seen]
-            loss: Loss = self.objective(given, drawn)
+            loss: Loss = self.objective([view.images for view in seen], [view.parameters for view in seen])
         with self.clock.part("backward"):
             self.fabric.backward(loss.total / self.training.accumulate)
         return loss
-
-    def _given(self, images: Tensor) -> Tensor:
-        return self.encoder.normalised(images).contiguous(memory_format=torch.channels_last)
 
     def _shortened(self) -> Tensor:
         """Length of the gradient over all parameters, before it is cut to what is allowed."""
@@ -310,11 +309,6 @@ def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
             "their number, and at least twice it."
         )
     return batch, rows // batch // training.accumulate
-
-
-def _copies(method: Method, recipe: Recipe) -> list[Sequence[str]]:
-    """For each view, the recipe's and those that the method wants besides, what it repeats of the first one."""
-    return [() for _ in recipe.views] + list(method.copies(recipe.names))
 
 
 def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, training: Training) -> Objective:

@@ -17,15 +17,17 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.experiments.benchmarks.loader import pusht, video, written
 from ssl_robot.experiments.benchmarks.timing import Timed, alternated
 from ssl_robot.experiments.benchmarks.views import Setting, kornia_pipeline
+from ssl_robot.feed import fed
 from ssl_robot.loader import Loader
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.recipes import Recipe
+from ssl_robot.records import Clock
 from ssl_robot.training import Training, optimizer
 from ssl_robot.views import Views
 
 LIGHTLY = "lightly, 2 workers"
 NAIVE = "Kornia as documented, h5py"
-_READY = 4  # batches that workers make while it is others' turn: taken first, and not counted
+_READY = 4  # batches that workers and threads make while it is others' turn: taken first, and not counted
 Pairs = Iterator[list[Tensor]]
 
 
@@ -67,7 +69,7 @@ def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
     try:
         pairs = _pairs(path, plan)
         base = LIGHTLY if LIGHTLY in pairs else NAIVE
-        ready = {name: _READY if name == LIGHTLY else 0 for name in pairs}
+        ready = {name: 0 if name == NAIVE else _READY for name in pairs}
         fed = {name: _fed(source, plan, ready[name]) for name, source in pairs.items()}
         stepped = {name: _stepped(source, plan, ready[name]) for name, source in pairs.items()}
         stepped["the network alone, on random tensors"] = _stepped(_random(plan), plan, 0)
@@ -90,8 +92,9 @@ def _ours(path: Path, plan: Plan) -> Pairs:
     store = FrameStore(path)
     loader = Loader(store, np.arange(len(store)), plan.size, torch.device("cpu"))
     views = Views(Recipe.named("simsiam"), plan.size, 0, compiled=True)
-    for step, (places, (frames,)) in enumerate(chain.from_iterable(loader.batches(i, plan.batch) for i in count())):
-        yield [views(frames, places, step, view).images for view in range(2)]
+    source = chain.from_iterable(loader.batches(i, plan.batch) for i in count())
+    for batch in fed(source, torch.device("cpu"), views, 0, lambda images: images, Clock()):
+        yield [view.images for view in batch.views]
 
 
 def _naive(path: Path, plan: Plan) -> Pairs:

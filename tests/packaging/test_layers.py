@@ -45,6 +45,7 @@ LEVELS = (
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact"),
+    ("feed",),
     ("run",),
     ("pretrain",),
     ("audit",),
