@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import checkpoints, interrupts
+from ssl_robot import capacity, checkpoints, interrupts
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
@@ -35,6 +35,7 @@ from ssl_robot.views import View, Views
 
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
+_LARGEST = 1024  # frames of an automatic batch: SimSiam and its like gain nothing beyond
 _ASKED = 10  # times in a run that the labels are read online
 
 
@@ -84,9 +85,9 @@ class Run:
         compiled = _pays(training, wanted, len(rows))
         self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
         self.watched = Watched.of(frames, rows) if self.first else None
-        self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
         self.encoder = encoder.to(device)
         self.inner = _built(method, remedies, self.encoder, training)
+        self.batch, self.steps = self._cut(len(rows))
         self.objective, self.optimizer = self.fabric.setup(
             self.inner.to(memory_format=torch.channels_last), optimizer(self.inner, training)
         )
@@ -95,6 +96,26 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.clock = Clock()
         self.began = self.saved = time.monotonic()
+
+    def _cut(self, rows: int) -> tuple[int, int]:
+        """Frames of a batch, over all processes, and steps of an epoch.
+
+        Raises:
+            InputError: If batches cannot be shared equally, or there are fewer than a step needs.
+        """
+        training, processes = self.training, self.fabric.world_size
+        batch = training.batch_size
+        if batch == "auto":
+            most = min(_LARGEST, max(2 * processes, rows // 8)) // processes
+            here = capacity.of_device(self.inner, self.views, training.half(self.fabric.device), most)
+            batch = int(self.fabric.broadcast(here)) * processes
+        batch = min(batch, rows // training.accumulate // processes * processes)
+        if batch % processes or batch < 2 * processes:
+            raise InputError(
+                f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
+                "their number, and at least twice it."
+            )
+        return batch, rows // batch // training.accumulate
 
     @property
     def done(self) -> int:
@@ -108,6 +129,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "batch": (self.batch, self.steps),
             "sums": self.sums,
             "history": self.history,
         }
@@ -119,6 +141,7 @@ class Run:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
@@ -260,6 +283,7 @@ class Run:
             memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
         return {
             "steps": self.done,
+            "batch": self.batch,
             "finished": self.epoch >= self.training.epochs,
             "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
             "device": str(device),
@@ -294,21 +318,6 @@ def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
         return training.compiled == "yes"
     pixels = sum((share * training.size) ** 2 for _, share in recipe.views) * rows * training.epochs
     return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
-
-
-def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
-    """Frames of a batch, over all processes, and steps of an epoch.
-
-    Raises:
-        InputError: If batches cannot be shared equally, or there are fewer than a step needs.
-    """
-    batch = min(training.batch_size, rows // training.accumulate // processes * processes)
-    if batch % processes or batch < 2 * processes:
-        raise InputError(
-            f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
-            "their number, and at least twice it."
-        )
-    return batch, rows // batch // training.accumulate
 
 
 def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, training: Training) -> Objective:

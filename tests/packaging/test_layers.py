@@ -44,7 +44,7 @@ LEVELS = (
     ("views", "training"),
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
-    ("plots", "contact"),
+    ("plots", "contact", "capacity"),
     ("feed",),
     ("run",),
     ("pretrain",),
