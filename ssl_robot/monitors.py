@@ -22,9 +22,20 @@ def directions(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
-    b = len(unit)
-    return (b * (b - 1)) / ((unit @ unit.T).square().sum() - b).clamp(min=1e-12)
+    return _directions(_cosines(_unit(embeddings)))
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    return F.normalize(embeddings.detach().float(), dim=1)
+
+
+def _cosines(unit: Tensor) -> Tensor:
+    return unit @ unit.T
+
+
+def _directions(cosines: Tensor) -> Tensor:
+    b = len(cosines)
+    return (b * (b - 1)) / (cosines.square().sum() - b).clamp(min=1e-12)
 
 
 def spread(embeddings: Tensor) -> Tensor:
@@ -43,7 +54,10 @@ def spread(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
+    return _spread(_unit(embeddings))
+
+
+def _spread(unit: Tensor) -> Tensor:
     value: Tensor = unit.std(0).mean() * unit.shape[1] ** 0.5
     return value
 
@@ -73,7 +87,10 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         A scalar from 0, where views are not told apart, to 4, detached.
     """
-    first, second = (F.normalize(part.detach().float(), dim=1) for part in (first, second))
+    return _alignment(_unit(first), _unit(second))
+
+
+def _alignment(first: Tensor, second: Tensor) -> Tensor:
     return (first - second).square().sum(1).mean()
 
 
@@ -86,22 +103,26 @@ def uniformity(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached: 0 if all are the same, lower the more evenly they lie.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
-    squared = (2 - 2 * unit @ unit.T).clamp(min=0)
-    b = len(unit)
+    return _uniformity(_cosines(_unit(embeddings)))
+
+
+def _uniformity(cosines: Tensor) -> Tensor:
+    squared = (2 - 2 * cosines).clamp(min=0)
+    b = len(cosines)
     return (((-2 * squared).exp().sum() - b) / (b * (b - 1))).log()
 
 
 def vitals(embeddings: Tensor) -> dict[str, Tensor]:
-    """What is watched at every step.
+    """What is watched at every step, with the work that the figures share done once.
 
     Args:
         embeddings: Of two views, (2, b, d).
     """
-    first, second = embeddings
+    first, second = (_unit(part) for part in embeddings)
+    cosines = _cosines(first)
     return {
-        "spread": spread(first),
-        "directions": directions(first),
-        "alignment": alignment(first, second),
-        "uniformity": uniformity(first),
+        "spread": _spread(first),
+        "directions": _directions(cosines),
+        "alignment": _alignment(first, second),
+        "uniformity": _uniformity(cosines),
     }
