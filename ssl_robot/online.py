@@ -35,9 +35,9 @@ class Watched:
     def of(cls, frames: Frames, rows: NDArray[np.int64]) -> "Watched | None":
         """At most 512 frames, evenly spread; none where there are no labels that vary, or only one episode.
 
-        And at most an eighth of the rows: to look must stay cheap beside an epoch.
+        And at most a sixteenth of the rows: to look must stay cheap beside an epoch.
         """
-        count = min(len(rows), _SAMPLE, max(_FEWEST, len(rows) // 8))
+        count = min(len(rows), _SAMPLE, max(_FEWEST, len(rows) // 16))
         chosen = rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
         names = [name for name in frames.label_names if name != "actions"]
         episodes = frames.episodes[chosen]
@@ -51,11 +51,17 @@ class Watched:
         return cls(frames.take(chosen), ((values - values.mean(0)) / values.std(0)).float(), read)
 
     @torch.no_grad()
-    def scores(self, encoder: Encoder) -> dict[str, float]:
-        """Mean R2 over the labels' components, read by ridge regression and by the nearest neighbours."""
-        training = encoder.training
+    def scores(self, encoder: Encoder, half: bool) -> dict[str, float]:
+        """Mean R2 over the labels' components, read by ridge regression and by the nearest neighbours.
+
+        Args:
+            encoder: As far as it is trained.
+            half: Whether it computes in bf16, as it does when it is trained so.
+        """
+        training, kind = encoder.training, next(encoder.parameters()).device.type
         encoder.eval()
-        parts = [encoder(self.frames[i : i + _BATCH]).float().cpu() for i in range(0, len(self.frames), _BATCH)]
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            parts = [encoder(self.frames[i : i + _BATCH]).float().cpu() for i in range(0, len(self.frames), _BATCH)]
         encoder.train(training)
         features, read = torch.cat(parts), torch.from_numpy(self.read)
         seen, asked = features[read], features[~read]

@@ -257,9 +257,10 @@ class Run:
         often = max(1, self.training.epochs // _ASKED)
         if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
             with self.clock.part("monitors"):
-                values |= self.watched.scores(self.encoder)
+                values |= self.watched.scores(self.encoder, self.training.half(self.fabric.device))
         values["frames_per_s"] = speed
-        records.write(values)
+        with self.clock.part("monitors"):
+            records.write(values)
         self.history = records.epochs
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         _watch(self.history, self.training)
