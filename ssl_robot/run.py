@@ -25,7 +25,7 @@ from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
-from ssl_robot.online import Watched
+from ssl_robot.online import Watch, Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
@@ -54,6 +54,7 @@ class Run:
         encoder: What is trained; its card says which recipe.
         training: How long and how fast.
         others: The same moments through other cameras.
+        watch: What is asked of the encoder now and then; the frames' labels, if nothing is given.
 
     Attributes:
         first: Whether this is the first of several processes, which alone writes and speaks.
@@ -71,6 +72,7 @@ class Run:
         encoder: Encoder,
         training: Training,
         others: Sequence[Frames],
+        watch: Watch | None,
     ) -> None:
         self.training = training
         device = training.chosen_device()
@@ -84,7 +86,7 @@ class Run:
         wanted = recipe.having_views(len(copies))
         compiled = _pays(training, wanted, len(rows))
         self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
-        self.watched = Watched.of(frames, rows) if self.first else None
+        self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
         self.encoder = encoder.to(device)
         self.inner = _built(method, remedies, self.encoder, training)
         self.batch, self.steps = self._cut(len(rows))
@@ -195,7 +197,7 @@ class Run:
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
                     loss = self._backward(seen)
             with self.clock.part("backward"):
-                norm = self._shortened()
+                norm = _shortened(self.objective, training.clip)
                 self.inner.trim(done)
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
@@ -222,14 +224,6 @@ class Run:
             self.fabric.backward(loss.total / self.training.accumulate)
         return loss
 
-    def _shortened(self) -> Tensor:
-        """Length of the gradient over all parameters, before it is cut to what is allowed."""
-        learning = [parameter for parameter in self.objective.parameters() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
-        if self.training.clip is not None:
-            nn.utils.clip_grads_with_norm_(learning, self.training.clip, norm)
-        return norm
-
     def _note(self, figures: Mapping[str, Tensor]) -> None:
         """Add a step's figures to the epoch's: those of one batch swing too far."""
         for name, value in figures.items():
@@ -255,9 +249,9 @@ class Run:
         means = dict(zip(self.sums, (sums / self.steps).tolist(), strict=True))
         values = {"epoch": self.epoch, **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
         often = max(1, self.training.epochs // _ASKED)
-        if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
+        if self.watch is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
             with self.clock.part("monitors"):
-                values |= self.watched.scores(self.encoder, self.training.half(self.fabric.device))
+                values |= self.watch(self.encoder)
         values["frames_per_s"] = speed
         with self.clock.part("monitors"):
             records.write(values)
@@ -335,6 +329,15 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
     if training.network == "compiled":
         encoder.backbone.compile()
     return objective.to(encoder.device).train()
+
+
+def _shortened(objective: nn.Module, most: float | None) -> Tensor:
+    """Length of the gradient over all parameters, before it is cut to what is allowed."""
+    learning = [parameter for parameter in objective.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
+    if most is not None:
+        nn.utils.clip_grads_with_norm_(learning, most, norm)
+    return norm
 
 
 def _collapsed(epoch: Mapping[str, float]) -> bool:

@@ -38,7 +38,7 @@ LEVELS = (
     ),
     ("heads",),
     ("contrast", "teacher"),
-    ("backbones", "invariances", "splits", "records", "collection"),
+    ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features", "weights"),
     ("views", "training"),
