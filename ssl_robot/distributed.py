@@ -68,7 +68,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *asked: Tensor) -> Tensor:
-        total = asked[0].contiguous()
+        total = asked[0].contiguous().clone()  # autograd may hand the same tensor to others
         torch.distributed.all_reduce(total)
         return total.narrow(0, rank() * ctx.count, ctx.count)
 

@@ -59,7 +59,7 @@ class Watched:
     @torch.no_grad()
     def __call__(self, encoder: Encoder) -> dict[str, float]:
         """Mean R2 over the labels' components, read by ridge regression and by the nearest neighbours."""
-        training, kind = encoder.training, next(encoder.parameters()).device.type
+        training, kind = encoder.training, encoder.device.type
         encoder.eval()
         with torch.autocast(kind, torch.bfloat16, enabled=self.half):
             parts = [encoder(self.frames[i : i + _BATCH]).float().cpu() for i in range(0, len(self.frames), _BATCH)]

@@ -167,7 +167,8 @@ def optimizer(objective: Objective, training: Training) -> torch.optim.Optimizer
     if training.optimizer == "lars":
         from timm.optim import Lars  # takes longer to load than all the rest
 
-        return Lars(listed, lr=0.0, momentum=training.momentum)  # adapts no group without weight decay
+        adapted = [{**group, "always_adapt": not group["spared"]} for group in listed]  # else only with weight decay
+        return Lars(adapted, lr=0.0, momentum=training.momentum)
     return torch.optim.SGD(listed, lr=0.0, momentum=training.momentum)
 
 

@@ -1,7 +1,7 @@
 """What methods and remedies can be set to, read from their files without loading them: help must not wait for torch."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from pkgutil import iter_modules
@@ -93,6 +93,7 @@ def shaped(base: type, words: Sequence[str]) -> type:
     preset = next(iter(_after(words, "--preset", ("small", "paper"))), "small")
     outlines = {method: outline("methods", method, preset)}
     outlines |= {name: outline("remedies", name) for name in _after(words, "--remedies", remedies)}
+    _check_chosen(words, outlines, {"--method": methods, "--remedies": remedies})
     asked = outlines[method].presets.get(preset, {})
     usual = {"recipe": asked.get("recipe", "simsiam"), **asked.get("training", {})}
     fields: list[Any] = [
@@ -114,6 +115,19 @@ def part(base: type, kind: str, name: str) -> type:
     )
     made.__doc__ = base.__doc__
     return made
+
+
+def _check_chosen(words: Sequence[str], chosen: Collection[str], known: Mapping[str, Sequence[str]]) -> None:
+    """Refuse settings of what is not chosen: they would pass for strengths of an invariance.
+
+    Raises:
+        InputError: If there are any; the message says what to add.
+    """
+    for word in words:
+        name = word.removeprefix("--").partition(".")[0].replace("-", "_")
+        for option, there in known.items():
+            if word.startswith("--") and "." in word and name in there and name not in chosen:
+                raise InputError(f"{word.partition('=')[0]} is a setting of {name}: add {option} {name}.")
 
 
 def _after(words: Sequence[str], option: str, known: Sequence[str]) -> list[str]:

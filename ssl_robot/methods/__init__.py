@@ -148,7 +148,7 @@ def pairs(views: Sequence[Tensor], symmetric: bool = True) -> list[tuple[int, in
     if symmetric:
         found = [(i, j) for i, j in permutations(range(len(views)), 2) if j in chosen]
     else:
-        found = [(i, i + 1) for i in range(0, len(chosen) - 1, 2)]
+        found = list(zip(chosen[::2], chosen[1::2], strict=False))
     if not found:
         raise InputError("The method compares views of the full size: give the recipe at least two of them.")
     return found

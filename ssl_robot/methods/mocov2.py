@@ -74,8 +74,10 @@ class _Queued(Objective):
         total = torch.stack(losses).mean()
         for j in asked:
             self.queue.put(gathered(keys[j])[None])
-        seen = torch.stack([queries[0].float().detach(), keys[1]])
-        return Loss(total, {"loss": total.detach()}, seen, features)
+        first, second = chosen[0]
+        seen = torch.stack([queries[first].float().detach(), keys[second]])
+        of_first = [part for place, (i, part) in enumerate(zip(asking, features, strict=True)) if i == place]
+        return Loss(total, {"loss": total.detach()}, seen, of_first)
 
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:

@@ -38,24 +38,25 @@ class Augself(Remedy):
         Raises:
             InputError: If the recipe lacks what is asked for.
         """
-        known = {name_of(item): item for item in recipe.invariances if not isinstance(item, Source)}
+        (first, _), (second, _) = recipe.views[:2]
+        known = {name_of(a): (a, b) for a, b in zip(first, second, strict=True) if not isinstance(a, Source)}
         wrong = sorted(set(self.of) - set(known))
         if wrong or not known:
             raise InputError(
                 f"augself.of names {', '.join(wrong) or 'nothing'}, but must name invariances that the recipe's views "
                 f"draw: {', '.join(known) or 'it has none, choose another --recipe'}."
             )
-        chosen = {name: item for name, item in known.items() if name in self.of or not self.of}
+        chosen = {name: pair for name, pair in known.items() if name in self.of or not self.of}
         return _Difference(chosen, width, self.hidden)
 
 
 class _Difference(Task):
     """Parameters are compared on the scale of their own differences."""
 
-    def __init__(self, items: dict[str, Invariance], width: int, hidden: int) -> None:
+    def __init__(self, chosen: dict[str, tuple[Invariance, Invariance]], width: int, hidden: int) -> None:
         super().__init__()
-        self.names = tuple(items)
-        scales = [_scale(item) for item in items.values()]
+        self.names = tuple(chosen)
+        scales = [_scale(*pair) for pair in chosen.values()]
         self.turns = [scale.shape[0] for scale in scales]
         self.register_buffer("scale", torch.cat(scales), persistent=False)
         self.head = mlp([2 * width, hidden, hidden, sum(self.turns)])
@@ -63,14 +64,14 @@ class _Difference(Task):
     def forward(
         self, backbone: nn.Module, views: Sequence[Tensor], features: list[Tensor], drawn: Sequence[Drawn]
     ) -> Tensor:
-        """Mean squared error, in units of what guessing the mean would cost."""
+        """Mean squared error, in units of what it would cost to say that the views do not differ."""
         features += [backbone(view) for view in views[len(features) : 2]]
         first, second = (torch.cat([part[name] for name in self.names], 1) for part in drawn[:2])
         wanted = (first - second).to(features[0].device) / self.get_buffer("scale")
         return F.mse_loss(self.head(torch.cat(features[:2], 1)).float(), wanted)
 
 
-def _scale(item: Invariance) -> Tensor:
-    """Standard deviation of the difference of two draws, (parameters,)."""
-    drawn = item.sample(uniforms(0, 0, torch.arange(_SAMPLES), 0, 1 + item.draws))
-    return (drawn[: _SAMPLES // 2] - drawn[_SAMPLES // 2 :]).std(0).clamp(min=1e-6)
+def _scale(first: Invariance, second: Invariance) -> Tensor:
+    """How far two views' parameters lie apart, root mean square, (parameters,); views may draw them differently."""
+    u, half = uniforms(0, 0, torch.arange(_SAMPLES), 0, 1 + first.draws), _SAMPLES // 2
+    return (first.sample(u[:half]) - second.sample(u[half:])).square().mean(0).sqrt().clamp(min=1e-6)

@@ -1,4 +1,5 @@
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,81 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point() -> None:
     embeddings = torch.randn(2000, 64, generator=torch.Generator().manual_seed(0))
     assert float(spread(embeddings)) == pytest.approx(1, abs=0.02)
     assert float(spread(embeddings[:1].expand(50, -1) * torch.arange(1, 51)[:, None])) == pytest.approx(0, abs=1e-5)
+
+
+def test_cross_entropy_is_that_of_softmaxes_over_the_channels() -> None:
+    """Section 4.5: -softmax(z) log softmax(p), both directions."""
+    objective, views = built(Simsiam(width=32, similarity="cross_entropy"), 16), vectors(12, 16)
+    z = [objective.projector(view) for view in views]
+    p = [objective.predictor(embedding) for embedding in z]
+    directions = [
+        -(torch.softmax(z[1 - i].detach(), 1) * torch.log(torch.softmax(p[i], 1))).sum(1).mean() for i in range(2)
+    ]
+    same(objective(views).total, torch.stack(directions).mean(), [*views, *objective.parameters()])
+
+
+def same(ours: Tensor, theirs: Tensor, wanted: Sequence[Tensor]) -> None:
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    for our, their in zip(*(torch.autograd.grad(total, wanted) for total in (ours, theirs)), strict=True):
+        torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-4)
+
+
+def test_only_the_first_view_predicts_where_that_is_asked_for() -> None:
+    objective, views = built(Simsiam(width=32, symmetric=False), 16), vectors(12, 16)
+    first, target = objective.projector(views[0]), objective.projector(views[1]).detach()
+    expected = NegativeCosineSimilarity()(objective.predictor(first), target)
+    same(objective(views).total, expected, [views[0], *objective.parameters()])
+
+
+def test_without_a_predictor_embeddings_are_compared() -> None:
+    objective, views = built(Simsiam(width=32, predictor="none"), 16), vectors(12, 16)
+    assert count(objective.predictor) == 0
+    z, similar = [objective.projector(view) for view in views], NegativeCosineSimilarity()
+    expected = (similar(z[0], z[1].detach()) + similar(z[1], z[0].detach())) / 2
+    same(objective(views).total, expected, [*views, *objective.parameters()])
+
+
+def test_a_fixed_predictor_predicts_and_does_not_learn() -> None:
+    fixed, learning = (built(Simsiam(width=32, predictor=name), 16) for name in ("fixed", "mlp"))
+    views = vectors(12, 16)
+    torch.testing.assert_close(fixed(views).total, learning(views).total)
+    fixed(views).total.backward()
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in fixed.predictor.parameters())
+    assert all(parameter.grad is not None for parameter in fixed.projector.parameters())
+
+
+@pytest.mark.parametrize(
+    ("bn", "projector", "predictor"),
+    [
+        ("none", [], []),
+        ("hidden", [True], [True]),
+        ("default", [True, False], [True]),
+        ("all", [True, False], [True, True]),
+    ],
+)
+def test_norms_are_where_they_are_asked_for(bn: str, projector: list[bool], predictor: list[bool]) -> None:
+    """Table 3: which there are, and which of them have a scale and an offset of their own."""
+    objective = built(Simsiam(width=32, bn=bn), 16)
+    for head, expected in ((objective.projector, projector), (objective.predictor, predictor)):
+        assert [layer.affine for layer in head if isinstance(layer, nn.BatchNorm1d)] == expected
+        followed = [isinstance(after, nn.BatchNorm1d) for after in [*head[1:], None]]
+        biases = [layer.bias is None for layer in head if isinstance(layer, nn.Linear)]
+        assert biases == [norm for layer, norm in zip(head, followed, strict=True) if isinstance(layer, nn.Linear)]
+
+
+@pytest.mark.parametrize(("rate", "constant"), [("constant", True), ("cosine", False)])
+def test_the_predictors_rate_stays_or_decays(rate: str, constant: bool) -> None:
+    objective = built(Simsiam(width=32, predictor_lr=rate), 16)
+    assert bool(objective.constant_rate()) == constant
+
+
+def test_every_view_predicts_every_other_large_one(pictures: Callable[..., list[Tensor]], pooled: nn.Module) -> None:
+    """Multi-crop: small views predict and are not predicted."""
+    objective, views = Simsiam(width=32).build(pooled, 12), pictures(6, [8, 8, 4])
+    z = [objective.projector(pooled(view)) for view in views]
+    p, similar = [objective.predictor(embedding) for embedding in z], NegativeCosineSimilarity()
+    losses = [similar(p[i], z[j].detach()) for i, j in ((0, 1), (1, 0), (2, 0), (2, 1))]
+    same(objective(views).total, torch.stack(losses).mean(), [*views, *objective.parameters()])
 
 
 def test_only_the_backbones_rate_decays() -> None:

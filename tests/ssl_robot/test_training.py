@@ -1,0 +1,171 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_robot import backbones
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.methods import Objective
+from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.pretrain import pretrain
+from ssl_robot.recipes import Recipe
+from ssl_robot.training import Training, optimizer, schedule
+
+KINDS = pytest.mark.parametrize("kind", ["sgd", "lars", "adamw"])
+
+
+def objective(predictor_lr: Any = "constant") -> Objective:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = backbones.build("small", 0)
+        return Simsiam(width=32, predictor_lr=predictor_lr).build(network, 128)
+
+
+def pushed(made: Objective) -> None:
+    """Give every parameter a gradient."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in made.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def names(made: Objective, group: dict[str, Any]) -> set[str]:
+    chosen = {id(parameter) for parameter in group["params"]}
+    return {name for name, parameter in made.named_parameters() if id(parameter) in chosen}
+
+
+@KINDS
+@pytest.mark.parametrize("spare", [True, False])
+def test_groups_are_what_decays_and_what_is_spared(kind: Any, spare: bool) -> None:
+    made = objective()
+    groups = optimizer(made, Training(optimizer=kind, spare=spare, weight_decay=0.1)).param_groups
+    assert len(groups) == (4 if spare else 2)
+    for group in groups:
+        for name in names(made, group):
+            assert group["decays"] != name.startswith("predictor."), name
+            assert group["spared"] == (spare and dict(made.named_parameters())[name].ndim < 2), name
+        assert group["weight_decay"] == (0 if group["spared"] else 0.1)
+    together = [name for group in groups for name in names(made, group)]
+    assert sorted(together) == sorted(dict(made.named_parameters()))
+
+
+@KINDS
+def test_what_does_not_learn_is_in_no_group(kind: Any) -> None:
+    made = objective()
+    made.predictor.requires_grad_(False)
+    groups = optimizer(made, Training(optimizer=kind)).param_groups
+    assert not any(name.startswith("predictor.") for group in groups for name in names(made, group))
+
+
+def stepped(made: Objective, training: Training, lr: float) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Each parameter before and after a step, with its gradient."""
+    learner = optimizer(made, training)
+    for group in learner.param_groups:
+        group["lr"] = lr
+    pushed(made)
+    before = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
+    learner.step()
+    return {
+        name: (before[name], parameter.detach(), parameter.grad)
+        for name, parameter in made.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+@pytest.mark.parametrize("decay", [1e-4, 0.0])
+def test_lars_steps_by_a_share_of_each_weights_length(decay: float) -> None:
+    """You 2017, equation 6, with trust .001: w - lr .001 |w| / (|g| + decay |w|) (g + decay w); also without decay."""
+    training = Training(optimizer="lars", weight_decay=decay, spare=True, momentum=0.9)
+    for name, (before, after, gradient) in stepped(objective(), training, 0.7).items():
+        if before.ndim < 2:
+            expected = before - 0.7 * gradient
+        else:
+            local = 0.001 * before.norm() / (gradient.norm() + decay * before.norm())
+            expected = before - 0.7 * local * (gradient + decay * before)
+        torch.testing.assert_close(after, expected, atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_lars_adapts_all_where_nothing_is_spared() -> None:
+    """SwAV's: norms and biases too. What has no length yet moves by its gradient."""
+    training = Training(optimizer="lars", weight_decay=1e-6)
+    for name, (before, after, gradient) in stepped(objective(), training, 0.7).items():
+        local = 0.001 * before.norm() / (gradient.norm() + 1e-6 * before.norm()) if before.norm() > 0 else 1.0
+        torch.testing.assert_close(after, before - 0.7 * local * (gradient + 1e-6 * before), msg=name)
+
+
+def test_adamw_decays_weights_apart_from_the_gradient() -> None:
+    """First step: the rate in each direction, plus the decayed share, of what is not spared."""
+    training = Training(optimizer="adamw", weight_decay=0.3, spare=True)
+    for name, (before, after, gradient) in stepped(objective(), training, 0.01).items():
+        shrunk = before * (1 - 0.01 * 0.3) if before.ndim >= 2 else before
+        expected = shrunk - 0.01 * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(after, expected, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@KINDS
+def test_weight_decay_goes_to_its_end_along_a_cosine(kind: Any) -> None:
+    """DINO: .04 to .4; spared groups stay at none."""
+    training = Training(optimizer=kind, weight_decay=0.04, weight_decay_end=0.4, spare=True, epochs=10)
+    learner, seen = optimizer(objective(), training), []
+    for step in range(40):
+        schedule(learner, training, 128, step, 4)
+        assert {group["weight_decay"] for group in learner.param_groups if group["spared"]} == {0.0}
+        [decay] = {group["weight_decay"] for group in learner.param_groups if not group["spared"]}
+        seen.append(decay)
+    expected = [0.4 - 0.36 * (1 + math.cos(math.pi * step / 40)) / 2 for step in range(40)]
+    assert seen == pytest.approx(expected)
+    assert seen[0] == pytest.approx(0.04)
+
+
+def test_weight_decay_stays_where_no_end_is_given() -> None:
+    training = Training(weight_decay=0.04, epochs=10)
+    learner = optimizer(objective(), training)
+    schedule(learner, training, 128, 30, 4)
+    assert {group["weight_decay"] for group in learner.param_groups} == {0.04}
+
+
+@pytest.mark.parametrize(("predictor_lr", "constant"), [("constant", True), ("cosine", False)])
+def test_rates_warm_up_and_then_decay(predictor_lr: str, constant: bool) -> None:
+    training = Training(lr=0.8, warmup=2.5, epochs=10)
+    learner = optimizer(objective(predictor_lr), training)
+    for step in range(40):
+        returned = schedule(learner, training, 512, step, 4)
+        warm = min(1, (step + 1) / 10)
+        cosine = (1 + math.cos(math.pi * step / 40)) / 2
+        rates = {group["decays"]: group["lr"] for group in learner.param_groups}
+        assert rates[True] == pytest.approx(0.8 * 2 * warm * cosine)
+        assert returned == rates[True]
+        assert (False in rates) == constant
+        if constant:
+            assert rates[False] == pytest.approx(0.8 * 2 * warm)
+
+
+def test_without_warm_up_the_first_step_has_the_whole_rate() -> None:
+    training = Training(lr=0.05, warmup=0)
+    learner = optimizer(objective(), training)
+    assert schedule(learner, training, 256, 0, 4) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (None, None), (1e6, None)])
+def test_clipping_shortens_the_gradient_of_a_step(
+    resets: FrameStore, monkeypatch: pytest.MonkeyPatch, clip: float | None, expected: float | None
+) -> None:
+    """To the length that is allowed, over all parameters; shorter ones stay. What is recorded is from before."""
+    lengths: list[float] = []
+    made = torch.optim.SGD.step
+
+    def noted(self: torch.optim.SGD, *words: Any) -> Any:
+        grads = [p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None]
+        lengths.append(float(torch.cat(grads).norm()))
+        return made(self, *words)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    training = Training(epochs=1, batch_size=16, size=16, device="cpu", precision="fp32", clip=clip, lr=0.0, warmup=0.0)
+    pretrain(resets, np.arange(64), Simsiam(width=32), Recipe.named("simsiam"), "small", training, quiet=True)
+    assert len(lengths) == 4
+    if expected is None:
+        assert min(lengths) > 0.6
+    else:
+        assert lengths == pytest.approx([expected] * 4, rel=1e-4)
