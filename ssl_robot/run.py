@@ -106,12 +106,13 @@ class Run:
             InputError: If batches cannot be shared equally, or there are fewer than a step needs.
         """
         training, processes = self.training, self.fabric.world_size
-        batch = training.batch_size
-        if batch == "auto":
+        if training.batch_size == "auto":
             most = min(_LARGEST, max(2 * processes, rows // 8)) // processes
             here = capacity.of_device(self.inner, self.views, training.half(self.fabric.device), most)
-            batch = int(self.fabric.broadcast(here)) * processes
-        batch = min(batch, rows // training.accumulate // processes * processes)
+            wanted = int(self.fabric.broadcast(here)) * processes
+        else:
+            wanted = training.batch_size
+        batch = min(wanted, rows // training.accumulate // processes * processes)
         if batch % processes or batch < 2 * processes:
             raise InputError(
                 f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
@@ -333,10 +334,9 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
 
 def _shortened(objective: nn.Module, most: float | None) -> Tensor:
     """Length of the gradient over all parameters, before it is cut to what is allowed."""
-    learning = [parameter for parameter in objective.parameters() if parameter.grad is not None]
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
+    norm = nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
     if most is not None:
-        nn.utils.clip_grads_with_norm_(learning, most, norm)
+        nn.utils.clip_grads_with_norm_(objective.parameters(), most, norm)
     return norm
 
 

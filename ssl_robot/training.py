@@ -165,7 +165,7 @@ def optimizer(objective: Objective, training: Training) -> torch.optim.Optimizer
     if training.optimizer == "adamw":
         return torch.optim.AdamW(listed, lr=0.0)
     if training.optimizer == "lars":
-        from timm.optim import Lars  # takes longer to load than all the rest
+        from timm.optim.lars import Lars  # takes longer to load than all the rest
 
         adapted = [{**group, "always_adapt": not group["spared"]} for group in listed]  # else only with weight decay
         return Lars(adapted, lr=0.0, momentum=training.momentum)

@@ -99,8 +99,8 @@ def shaped(base: type, words: Sequence[str]) -> type:
     fields: list[Any] = [
         (name, kind, field(default=usual[name])) for name, kind in base.__annotations__.items() if name in usual
     ]
-    fields += [("method", Literal[methods], field(default="simsiam"))]
-    fields += [("remedies", tuple[Literal[remedies], ...], field(default=()))]
+    fields += [("method", _one_of(methods), field(default="simsiam"))]
+    fields += [("remedies", _several(_one_of(remedies)), field(default=()))]
     fields += [(name, item.settings, field(default_factory=item.settings)) for name, item in outlines.items()]
     made = make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
     made.__doc__ = base.__doc__
@@ -128,6 +128,16 @@ def _check_chosen(words: Sequence[str], chosen: Collection[str], known: Mapping[
         for option, there in known.items():
             if word.startswith("--") and "." in word and name in there and name not in chosen:
                 raise InputError(f"{word.partition('=')[0]} is a setting of {name}: add {option} {name}.")
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    """A type of which these are the values."""
+    return Literal.__getitem__(names)
+
+
+def _several(kind: Any) -> Any:
+    """A type of any number of them."""
+    return tuple.__class_getitem__((kind, ...))
 
 
 def _after(words: Sequence[str], option: str, known: Sequence[str]) -> list[str]:

@@ -141,7 +141,7 @@ class Pretrain:
         import ssl_robot.methods
         from ssl_robot import catalogue
 
-        cls = catalogue.found(ssl_robot.methods, self.method)
+        cls: Any = catalogue.found(ssl_robot.methods, self.method)
         made: Method = cls.made(self.preset, self._settings(self.method))
         return made
 

@@ -63,7 +63,8 @@ class Trial:
     @property
     def built(self) -> Method:
         """The method as it is asked for."""
-        made: Method = catalogue.found(ssl_robot.methods, self.method).made("small", self.settings)
+        cls: Any = catalogue.found(ssl_robot.methods, self.method)
+        made: Method = cls.made("small", self.settings)
         return made
 
     @property
@@ -153,7 +154,7 @@ def _asked(trial: Trial, folder: Path) -> Outcome:
         summary = json.loads((folder / SUMMARY).read_text())
         seconds = 60 * summary["minutes"] / len(epochs)
     parts = split(probed)
-    r2 = {head: _r2(world, features, probed, parts, head) for head in _HEADS}
+    r2: dict[str, dict[str, float]] = {head: _r2(world, features, probed, parts, head) for head in _HEADS}
     return Outcome(trial, r2, epochs, seconds)
 
 

@@ -1,5 +1,6 @@
 """SimSiam on CIFAR-10 with ResNet-18, as in the paper's appendix D: the number that everybody knows."""
 
+import importlib
 import io
 import pickle
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ class _Plain(pickle.Unpickler):
     """Reads what the published files hold, arrays of numbers, and refuses what could run code."""
 
     _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy.core.multiarray", "_reconstruct"): importlib.import_module("numpy._core.multiarray")._reconstruct,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
     }
