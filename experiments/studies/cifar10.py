@@ -1,5 +1,6 @@
 """SimSiam on CIFAR-10 with ResNet-18, as in the paper's appendix D: the number that everybody knows."""
 
+import codecs
 import importlib
 import io
 import pickle
@@ -25,6 +26,7 @@ from ssl_robot.training import Training
 PUBLISHED = {512: 0.764, 128: 0.819}
 _TRAINED, _EXAMINED = [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"]
 _AT_ONCE = 500
+_RECONSTRUCT = importlib.import_module("numpy._core.multiarray")._reconstruct
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
@@ -109,7 +111,9 @@ class _Plain(pickle.Unpickler):
     """Reads what the published files hold, arrays of numbers, and refuses what could run code."""
 
     _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): importlib.import_module("numpy._core.multiarray")._reconstruct,
+        ("_codecs", "encode"): codecs.encode,  # how Python 3 writes bytes for Python 2
+        ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+        ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
     }
