@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from itertools import groupby
+from typing import Any
 from zlib import crc32
 
 import torch
@@ -15,6 +16,9 @@ from ssl_robot.sampling import Kind, on, planar, sampled
 
 Parameters = Mapping[str, Tensor]
 _RECOMPILED = 256  # kinds of view that one process may compile
+# On a CPU: called through C++, so that other threads run meanwhile, and without a check of every pixel that is read,
+# for all of them are kept inside the frame.
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": True, "assert_indirect_indexing": False}
 
 
 class Look:
@@ -29,6 +33,7 @@ class Look:
         sources: Those of the invariances that show another frame.
         streams: Purpose of each random number that a sample needs, int64.
         columns: Which of the purpose's numbers it is, int64.
+        compiled: Whether it is made by compiled kernels: no more where there turned out to be no compiler.
     """
 
     def __init__(self, items: tuple[Invariance, ...], size: int, compiled: bool) -> None:
@@ -48,8 +53,8 @@ class Look:
         if compiled:  # each kind of view is compiled by itself, and torch counts them together
             limit = torch._dynamo.config.recompile_limit
             torch._dynamo.config.recompile_limit = max(limit, _RECOMPILED)
-        self._compiled = torch.compile(self._pass, fullgraph=True, dynamic=False) if compiled else None
-        self._steps = {name_of(item): _compiled_step(item) for item in self._rest} if compiled else {}
+        self.compiled = compiled
+        self._kernels: dict[tuple[str, bool], Callable[..., Tensor]] = {}
         self._piece = 0
 
     def __call__(self, frames: Tensor, parameters: Parameters) -> Tensor:
@@ -61,27 +66,31 @@ class Look:
             images = self._touched(item, images, there[name_of(item)], active[name_of(item)])
         return images
 
-    @property
-    def compiled(self) -> bool:
-        """Whether it is made by compiled kernels."""
-        return self._compiled is not None
-
     def _fast(self, frames: Tensor, parameters: Parameters) -> Tensor:
         """The pass, compiled if that was asked for; a shorter piece is filled up, a longer one is the new usual."""
         b = len(frames)
         self._piece = max(self._piece, b)
-        if self._compiled is None or 2 * b < self._piece:
+        if not self.compiled or 2 * b < self._piece:
             return self._pass(frames, parameters)
         filled = {name: _filled(values, self._piece) for name, values in parameters.items()}
         try:
-            return self._compiled(_filled(frames, self._piece), filled)[:b]
+            return self._kernel("", self._pass, frames.is_cuda)(_filled(frames, self._piece), filled)[:b]
         except Exception as error:  # whatever a compiler may not like: what it would have made is only faster
             images = self._pass(frames, parameters)  # unless it is the frames' or parameters' fault
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             hint = ": install a C++ compiler, as g++" if "ompiler" in type(error).__name__ + why else ""
             warnings.warn(f"Views are not compiled ({why}){hint}.", stacklevel=2)
-            self._compiled = None
+            self.compiled = False
             return images
+
+    def _kernel(self, name: str, function: Callable[..., Tensor], cuda: bool) -> Callable[..., Tensor]:
+        """A function compiled for the device, when it is first asked for."""
+        if (name, cuda) not in self._kernels:
+            dynamic = None if name else False  # the pass has pieces of one length, later steps do not
+            self._kernels[name, cuda] = torch.compile(
+                function, fullgraph=True, dynamic=dynamic, options=None if cuda else _OPTIONS
+            )
+        return self._kernels[name, cuda]
 
     def _pass(self, frames: Tensor, parameters: Parameters) -> Tensor:
         images = self._sampled(frames, parameters)
@@ -99,12 +108,13 @@ class Look:
         return images.index_copy_(0, places, self._applied(item, images[places], parameters[places]))
 
     def _applied(self, item: Colour | Filter, images: Tensor, parameters: Tensor) -> Tensor:
-        if self._compiled is None or len(images) < 2:  # torch would compile single samples by themselves
+        if not self.compiled or len(images) < 2:  # torch would compile single samples by themselves
             return item.apply(images, parameters)
         shown = (images, item.padded(images)) if isinstance(item, Filter) else (images,)
         for tensor in (*shown, parameters):
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        return self._steps[name_of(item)](*shown, parameters)
+        step: Callable[..., Tensor] = item.filtered if isinstance(item, Filter) else item.apply
+        return self._kernel(name_of(item), step, images.is_cuda)(*shown, parameters)
 
     def _sampled(self, frames: Tensor, parameters: Parameters) -> Tensor:
         if not self._geometry:
@@ -121,11 +131,6 @@ def _filled(values: Tensor, length: int) -> Tensor:
     """With the last sample repeated up to a length."""
     missing = length - len(values)
     return values if missing == 0 else torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])
-
-
-def _compiled_step(item: Colour | Filter) -> Callable[..., Tensor]:
-    step: Callable[..., Tensor] = item.filtered if isinstance(item, Filter) else item.apply
-    return torch.compile(step, fullgraph=True)
 
 
 def _random_columns(item: Invariance) -> list[tuple[int, int]]:

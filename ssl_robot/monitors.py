@@ -24,9 +24,17 @@ def directions(embeddings: Tensor) -> Tensor:
         A scalar, detached.
     """
     values = embeddings.detach().float()
-    unit = F.normalize(values - values.mean(0), dim=1)
-    b = len(unit)
-    return (b * (b - 1)) / ((unit @ unit.T).square().sum() - b).clamp(min=1e-12)
+    cosines = _cosines(_unit(values - values.mean(0)))
+    b = len(cosines)
+    return (b * (b - 1)) / (cosines.square().sum() - b).clamp(min=1e-12)
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    return F.normalize(embeddings.detach().float(), dim=1)
+
+
+def _cosines(unit: Tensor) -> Tensor:
+    return unit @ unit.T
 
 
 def spread(embeddings: Tensor) -> Tensor:
@@ -45,7 +53,10 @@ def spread(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
+    return _spread(_unit(embeddings))
+
+
+def _spread(unit: Tensor) -> Tensor:
     value: Tensor = unit.std(0).mean() * unit.shape[1] ** 0.5
     return value
 
@@ -75,7 +86,10 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         A scalar from 0, where views are not told apart, to 4, detached.
     """
-    first, second = (F.normalize(part.detach().float(), dim=1) for part in (first, second))
+    return _alignment(_unit(first), _unit(second))
+
+
+def _alignment(first: Tensor, second: Tensor) -> Tensor:
     return (first - second).square().sum(1).mean()
 
 
@@ -88,22 +102,25 @@ def uniformity(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached: 0 if all are the same, lower the more evenly they lie.
     """
-    unit = F.normalize(embeddings.detach().float(), dim=1)
-    squared = (2 - 2 * unit @ unit.T).clamp(min=0)
-    b = len(unit)
+    return _uniformity(_cosines(_unit(embeddings)))
+
+
+def _uniformity(cosines: Tensor) -> Tensor:
+    squared = (2 - 2 * cosines).clamp(min=0)
+    b = len(cosines)
     return (((-2 * squared).exp().sum() - b) / (b * (b - 1))).log()
 
 
 def vitals(embeddings: Tensor) -> dict[str, Tensor]:
-    """What is watched at every step.
+    """What is watched at every step, with the work that the figures share done once.
 
     Args:
         embeddings: Of two views, (2, b, d).
     """
-    first, second = embeddings
+    first, second = (_unit(part) for part in embeddings)
     return {
-        "spread": spread(first),
-        "directions": directions(first),
-        "alignment": alignment(first, second),
-        "uniformity": uniformity(first),
+        "spread": _spread(first),
+        "directions": directions(embeddings[0]),
+        "alignment": _alignment(first, second),
+        "uniformity": _uniformity(_cosines(first)),
     }

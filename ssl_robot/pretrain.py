@@ -17,6 +17,7 @@ from ssl_robot.errors import InputError
 from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Method
+from ssl_robot.online import Watch
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import Records, Service
 from ssl_robot.remedies import Remedy
@@ -41,6 +42,7 @@ def pretrain(
     service: Service = "none",
     start: str | None = None,
     remedies: Sequence[Remedy] = (),
+    watch: Watch | None = None,
 ) -> Encoder:
     """Train an encoder on some rows of a collection.
 
@@ -60,6 +62,8 @@ def pretrain(
         service: Where figures go beside the run directory.
         start: Weights to begin with: one of our runs, a file, or ``pretrained``; fresh ones if not given.
         remedies: Further tasks, which keep in the encoder what the views would hide.
+        watch: What is asked of the encoder ten times in a run; how well the frames' labels can be read, if nothing is
+            given.
 
     Returns:
         The encoder, frozen.
@@ -76,7 +80,7 @@ def pretrain(
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), origin)
     if out is not None:
         _check_earlier(out, card, resume)
-    run = Run(frames, rows, method, remedies, begun(card, training.seed, start), training, others)
+    run = Run(frames, rows, method, remedies, begun(card, training.seed, start), training, others, watch)
     folder = out if run.first else None
     if out is not None and resume:
         run.restore(checkpoints.load(out, run.fabric.device))

@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import checkpoints, interrupts
+from ssl_robot import capacity, checkpoints, interrupts
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
+from ssl_robot.feed import Fed, fed
 from ssl_robot.frames import Frames
 from ssl_robot.loader import Loader, Where
-from ssl_robot.methods import Drawn, Loss, Method, Objective
+from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
-from ssl_robot.online import Watched
+from ssl_robot.online import Watch, Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
@@ -33,6 +35,7 @@ from ssl_robot.views import View, Views
 
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
+_LARGEST = 1024  # frames of an automatic batch: SimSiam and its like gain nothing beyond
 _ASKED = 10  # times in a run that the labels are read online
 
 
@@ -51,6 +54,7 @@ class Run:
         encoder: What is trained; its card says which recipe.
         training: How long and how fast.
         others: The same moments through other cameras.
+        watch: What is asked of the encoder now and then; the frames' labels, if nothing is given.
 
     Attributes:
         first: Whether this is the first of several processes, which alone writes and speaks.
@@ -68,6 +72,7 @@ class Run:
         encoder: Encoder,
         training: Training,
         others: Sequence[Frames],
+        watch: Watch | None,
     ) -> None:
         self.training = training
         device = training.chosen_device()
@@ -77,13 +82,14 @@ class Run:
         recipe = Recipe.from_dict(encoder.card.recipe)
         likely = chances(frames, rows, training)
         self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
-        self.copies = _copies(method, recipe)
-        wanted = recipe.having_views(len(self.copies) - len(recipe.views))
-        self.views = Views(wanted, training.size, training.seed, compiled=_pays(training, wanted, len(rows)))
-        self.watched = Watched.of(frames, rows) if self.first else None
-        self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
+        copies = method.copies(recipe.names)
+        wanted = recipe.having_views(len(copies))
+        compiled = _pays(training, wanted, len(rows))
+        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
+        self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
         self.encoder = encoder.to(device)
         self.inner = _built(method, remedies, self.encoder, training)
+        self.batch, self.steps = self._cut(len(rows))
         self.objective, self.optimizer = self.fabric.setup(
             self.inner.to(memory_format=torch.channels_last), optimizer(self.inner, training)
         )
@@ -92,6 +98,27 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.clock = Clock()
         self.began = self.saved = time.monotonic()
+
+    def _cut(self, rows: int) -> tuple[int, int]:
+        """Frames of a batch, over all processes, and steps of an epoch.
+
+        Raises:
+            InputError: If batches cannot be shared equally, or there are fewer than a step needs.
+        """
+        training, processes = self.training, self.fabric.world_size
+        if training.batch_size == "auto":
+            most = min(_LARGEST, max(2 * processes, rows // 8)) // processes
+            here = capacity.of_device(self.inner, self.views, training.half(self.fabric.device), most)
+            wanted = int(self.fabric.broadcast(here)) * processes
+        else:
+            wanted = training.batch_size
+        batch = min(wanted, rows // training.accumulate // processes * processes)
+        if batch % processes or batch < 2 * processes:
+            raise InputError(
+                f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
+                "their number, and at least twice it."
+            )
+        return batch, rows // batch // training.accumulate
 
     @property
     def done(self) -> int:
@@ -105,6 +132,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "batch": (self.batch, self.steps),
             "sums": self.sums,
             "history": self.history,
         }
@@ -116,6 +144,7 @@ class Run:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
@@ -151,22 +180,25 @@ class Run:
 
     def _epoch(self) -> Iterator[None]:
         """The steps of an epoch that are left."""
+        first, share = self.step * self.training.accumulate, (self.fabric.global_rank, self.fabric.world_size)
+        source = self.source.batches(self.epoch, self.batch, self._where(), first, share)
+        number, finish = self._number() + first, self.encoder.normalised
+        with closing(fed(source, self.fabric.device, self.views, number, finish, self.clock)) as batches:
+            yield from self._steps(batches)
+
+    def _steps(self, batches: Iterator[Fed]) -> Iterator[None]:
         training, accumulate = self.training, self.training.accumulate
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        first = self.step * accumulate
-        batches = self.source.batches(self.epoch, self.batch, self._where(), first, share)
         for step in range(self.step, self.steps):
             schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
             done = self.epoch + step / self.steps
             with self.clock.part("forward"):
                 self.inner.begin(done, training.epochs)
             for i in range(accumulate):
-                with self.clock.part("load"):
-                    places, shown = next(batches)
+                seen = next(batches).views
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
-                    loss = self._backward(places, shown, step * accumulate + i)
+                    loss = self._backward(seen)
             with self.clock.part("backward"):
-                norm = self._shortened()
+                norm = _shortened(self.objective, training.clip)
                 self.inner.trim(done)
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
@@ -178,35 +210,20 @@ class Run:
             yield
 
     def _where(self) -> Where | None:
-        first = self.epoch * self.steps * self.training.accumulate
+        first = self._number()
         return (lambda place, number: self.views.where(place, first + number)) if self.views.moves else None
 
-    def _backward(self, places: Tensor, shown: list[Tensor], number: int) -> Loss:
-        """Gradients of one batch."""
-        views, which = self.views, self.epoch * self.steps * self.training.accumulate + number
-        with self.clock.part("views"):
-            seen: list[View] = []
-            for view, names in enumerate(self.copies):
-                copied = {name: seen[0].parameters[name] for name in names}
-                seen.append(views(shown[view % len(shown)], places, which, view, copied))
-            given = [self._given(view.images) for view in seen]
+    def _number(self) -> int:
+        """Counts the batches: that of the epoch's first."""
+        return self.epoch * self.steps * self.training.accumulate
+
+    def _backward(self, seen: list[View]) -> Loss:
+        """Gradients of one batch, from its views as the network takes them."""
         with self.clock.part("forward"):
-            drawn: list[Drawn] = [view.parameters for view in seen]
-            loss: Loss = self.objective(given, drawn)
+            loss: Loss = self.objective([view.images for view in seen], [view.parameters for view in seen])
         with self.clock.part("backward"):
             self.fabric.backward(loss.total / self.training.accumulate)
         return loss
-
-    def _given(self, images: Tensor) -> Tensor:
-        return self.encoder.normalised(images).contiguous(memory_format=torch.channels_last)
-
-    def _shortened(self) -> Tensor:
-        """Length of the gradient over all parameters, before it is cut to what is allowed."""
-        learning = [parameter for parameter in self.objective.parameters() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
-        if self.training.clip is not None:
-            nn.utils.clip_grads_with_norm_(learning, self.training.clip, norm)
-        return norm
 
     def _note(self, figures: Mapping[str, Tensor]) -> None:
         """Add a step's figures to the epoch's: those of one batch swing too far."""
@@ -233,11 +250,12 @@ class Run:
         means = dict(zip(self.sums, (sums / self.steps).tolist(), strict=True))
         values = {"epoch": self.epoch, **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
         often = max(1, self.training.epochs // _ASKED)
-        if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
+        if self.watch is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
             with self.clock.part("monitors"):
-                values |= self.watched.scores(self.encoder)
+                values |= self.watch(self.encoder)
         values["frames_per_s"] = speed
-        records.write(values)
+        with self.clock.part("monitors"):
+            records.write(values)
         self.history = records.epochs
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         _watch(self.history, self.training)
@@ -261,6 +279,7 @@ class Run:
             memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
         return {
             "steps": self.done,
+            "batch": self.batch,
             "finished": self.epoch >= self.training.epochs,
             "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
             "device": str(device),
@@ -297,26 +316,6 @@ def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
     return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
 
 
-def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
-    """Frames of a batch, over all processes, and steps of an epoch.
-
-    Raises:
-        InputError: If batches cannot be shared equally, or there are fewer than a step needs.
-    """
-    batch = min(training.batch_size, rows // training.accumulate // processes * processes)
-    if batch % processes or batch < 2 * processes:
-        raise InputError(
-            f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
-            "their number, and at least twice it."
-        )
-    return batch, rows // batch // training.accumulate
-
-
-def _copies(method: Method, recipe: Recipe) -> list[Sequence[str]]:
-    """For each view, the recipe's and those that the method wants besides, what it repeats of the first one."""
-    return [() for _ in recipe.views] + list(method.copies(recipe.names))
-
-
 def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, training: Training) -> Objective:
     """The objective, with weights that only the seed decides."""
     with torch.random.fork_rng(devices=[]):
@@ -331,6 +330,14 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
     if training.network == "compiled":
         encoder.backbone.compile()
     return objective.to(encoder.device).train()
+
+
+def _shortened(objective: nn.Module, most: float | None) -> Tensor:
+    """Length of the gradient over all parameters, before it is cut to what is allowed."""
+    norm = nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
+    if most is not None:
+        nn.utils.clip_grads_with_norm_(objective.parameters(), most, norm)
+    return norm
 
 
 def _collapsed(epoch: Mapping[str, float]) -> bool:

@@ -89,7 +89,8 @@ def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """The pixels before and after a place in [-1, 1], and how far it lies towards the second."""
     place = ((place + 1) * length / 2 - 0.5).clamp(0, length - 1)
     before = place.floor()
-    return before.int(), (before.int() + 1).clamp(max=length - 1), place - before
+    first = before.int().clamp(0, length - 1)  # what is no number lies somewhere too: nobody checks again
+    return first, (first + 1).clamp(max=length - 1), place - before
 
 
 # What follows does what ``grid_sample`` does, written out: the compiler makes one pass of it and of the colours after.

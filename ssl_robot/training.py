@@ -36,7 +36,8 @@ class Training:
 
     Attributes:
         epochs: Passes over the frames.
-        batch_size: Frames that go through the network together, over all devices; fewer if there are fewer.
+        batch_size: Frames that go through the network together, over all devices; fewer if there are fewer. ``auto``
+            takes as many as a GPU's memory holds, at most 1,024 and an eighth of the frames; elsewhere 128.
         accumulate: Batches whose gradients are added up before a step. Batch norm sees one batch at a time: to it a
             batch is no larger.
         lr: Learning rate at 256 frames a step; scaled with their number. On a few thousand frames SimSiam needs far
@@ -65,7 +66,7 @@ class Training:
     """
 
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = 128
     accumulate: int = 1
     lr: float = 2.0
     optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
@@ -91,7 +92,7 @@ class Training:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is not None and (not value >= least or math.isinf(value)):
+            if isinstance(value, int | float) and (not value >= least or math.isinf(value)):
                 raise InputError(f"{name} is {value}, but must be at least {least}.")
         if self.weights and not (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf):
             raise InputError(f"weights are {self.weights}, but must be numbers from 0, not all of them 0.")
@@ -164,7 +165,7 @@ def optimizer(objective: Objective, training: Training) -> torch.optim.Optimizer
     if training.optimizer == "adamw":
         return torch.optim.AdamW(listed, lr=0.0)
     if training.optimizer == "lars":
-        from timm.optim import Lars  # takes longer to load than all the rest
+        from timm.optim.lars import Lars  # takes longer to load than all the rest
 
         adapted = [{**group, "always_adapt": not group["spared"]} for group in listed]  # else only with weight decay
         return Lars(adapted, lr=0.0, momentum=training.momentum)

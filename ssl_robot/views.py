@@ -1,6 +1,7 @@
 """A batch of frames in, augmented views out, on the device, with the parameters that made them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,10 +47,17 @@ class Views:
         compiled: Have sampling and colours compiled into one kernel: half a minute once, then two to three times as
             fast. The pixels agree to 1e-4.
         dtype: Of the images.
+        copies: For each of the last views, of which invariances it repeats what the first view drew.
     """
 
     def __init__(
-        self, recipe: Recipe, size: int, seed: int, compiled: bool = False, dtype: torch.dtype = torch.float32
+        self,
+        recipe: Recipe,
+        size: int,
+        seed: int,
+        compiled: bool = False,
+        dtype: torch.dtype = torch.float32,
+        copies: Sequence[Sequence[str]] = (),
     ) -> None:
         if size < 1:
             raise InputError(f"Views of {size} pixels show nothing: give a size of at least 1.")
@@ -59,6 +67,7 @@ class Views:
         kinds = [(items, max(1, round(size * share))) for items, share in recipe.views]
         looks = {kind: Look(*kind, compiled) for kind in dict.fromkeys(kinds)}
         self._looks = [looks[kind] for kind in kinds]
+        self._copies = [()] * (len(kinds) - len(copies)) + [tuple(names) for names in copies]
 
     def __len__(self) -> int:
         return len(self._looks)
@@ -84,7 +93,8 @@ class Views:
         drawn = {name_of(item): item.sample(part) for item, part in zip(look.items, parts, strict=True)}
         for item in look.sources if view == 0 else ():
             drawn[name_of(item)] = item.neutral().expand(len(samples), -1)
-        return drawn
+        first = self.draw(samples, step, 0) if self._copies[view] else {}
+        return {**drawn, **{name: first[name] for name in self._copies[view]}}
 
     @property
     def moves(self) -> bool:
@@ -148,15 +158,26 @@ class Views:
         if missing:
             raise InputError(f"There are no parameters for '{min(missing)}': give all that the view drew.")
         frames = reduced(frames, look.size)
-        if frames.is_cuda or not len(frames):
+        if frames.is_cuda:
             return look(frames, parameters).to(self.dtype)
-        most = 2 ** max(0, round(math.log2(_PIXELS / look.size**2)))
-        piece = math.ceil(len(frames) / math.ceil(len(frames) / most))  # of equal length: each is compiled by itself
-        pieces = [
-            look(frames[i : i + piece], {name: drawn[i : i + piece] for name, drawn in parameters.items()})
-            for i in range(0, len(frames), piece)
+        parts = [
+            look(frames[part], {name: drawn[part] for name, drawn in parameters.items()})
+            for part in self.pieces(len(frames), view)
         ]
-        return torch.cat(pieces).to(self.dtype)
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(self.dtype)
+
+    def pieces(self, count: int, view: int) -> list[slice]:
+        """The parts in which a CPU makes a view of so many frames: a view of such a part is made in one piece.
+
+        They are of equal length, for each length is compiled by itself; only the last may be shorter.
+        """
+        most = 2 ** max(0, round(math.log2(_PIXELS / self._looks[view].size ** 2)))
+        piece = max(1, math.ceil(count / max(1, math.ceil(count / most))))
+        return [slice(start, min(start + piece, count)) for start in range(0, max(1, count), piece)]
+
+    def size_of(self, view: int) -> int:
+        """Height and width of a view."""
+        return self._looks[view].size
 
 
 def _check(frames: Tensor) -> None:

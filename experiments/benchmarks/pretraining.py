@@ -1,8 +1,9 @@
 """What it costs to feed and train the same network, beside lightly and beside Kornia as documented with h5py."""
 
 import importlib.util
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, repeat
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,17 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.experiments.benchmarks.loader import pusht, video, written
 from ssl_robot.experiments.benchmarks.timing import Timed, alternated
 from ssl_robot.experiments.benchmarks.views import Setting, kornia_pipeline
+from ssl_robot.feed import fed
 from ssl_robot.loader import Loader
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.recipes import Recipe
+from ssl_robot.records import Clock
 from ssl_robot.training import Training, optimizer
 from ssl_robot.views import Views
 
 LIGHTLY = "lightly, 2 workers"
 NAIVE = "Kornia as documented, h5py"
-_READY = 4  # batches that workers make while it is others' turn: taken first, and not counted
+_READY = 4  # batches that workers and threads make while it is others' turn: taken first, and not counted
 Pairs = Iterator[list[Tensor]]
 
 
@@ -67,14 +70,14 @@ def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
     try:
         pairs = _pairs(path, plan)
         base = LIGHTLY if LIGHTLY in pairs else NAIVE
-        ready = {name: _READY if name == LIGHTLY else 0 for name in pairs}
+        ready = {name: 0 if name == NAIVE else _READY for name in pairs}
         fed = {name: _fed(source, plan, ready[name]) for name, source in pairs.items()}
-        stepped = {name: _stepped(source, plan, ready[name]) for name, source in pairs.items()}
-        stepped["the network alone, on random tensors"] = _stepped(_random(plan), plan, 0)
-        return [
-            (f"input, {plan}", base, alternated(fed, base, plan.rounds, "input")),
-            (f"input and step of '{plan.backbone}', {plan}", base, alternated(stepped, base, plan.rounds, "step")),
-        ]
+        stepped = {name: _Steps(source, plan, ready[name]) for name, source in pairs.items()}
+        stepped["the network alone, on random tensors"] = _Steps(_random(plan), plan, 0)
+        inputs = alternated(fed, base, plan.rounds, "input")
+        steps = alternated(stepped, base, plan.rounds, "step")
+        noted = [replace(row, note=f"input {stepped[row.name].share:.1%} of the time") for row in steps]
+        return [(f"input, {plan}", base, inputs), (f"input and step of '{plan.backbone}', {plan}", base, noted)]
     finally:
         torch.set_num_threads(before)
 
@@ -90,8 +93,9 @@ def _ours(path: Path, plan: Plan) -> Pairs:
     store = FrameStore(path)
     loader = Loader(store, np.arange(len(store)), plan.size, torch.device("cpu"))
     views = Views(Recipe.named("simsiam"), plan.size, 0, compiled=True)
-    for step, (places, (frames,)) in enumerate(chain.from_iterable(loader.batches(i, plan.batch) for i in count())):
-        yield [views(frames, places, step, view).images for view in range(2)]
+    source = chain.from_iterable(loader.batches(i, plan.batch) for i in count())
+    for batch in fed(source, torch.device("cpu"), views, 0, lambda images: images, Clock()):
+        yield [view.images for view in batch.views]
 
 
 def _naive(path: Path, plan: Plan) -> Pairs:
@@ -155,25 +159,50 @@ def _fed(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
     return take
 
 
-def _stepped(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
-    backbone = build(plan.backbone, 0)
-    objective = Simsiam().build(backbone, width(backbone, plan.size)).train().to(memory_format=torch.channels_last)
-    steps, half = optimizer(objective, Training()), Training().half(torch.device("cpu"))
-    for group in steps.param_groups:
-        group["lr"] = 0.1
+class _Steps:
+    """Steps of a network on one candidate's batches.
 
-    def train(turn: int) -> int:
+    Args:
+        pairs: Views of a batch, (b, 3, size, size) each.
+        plan: The network, and how many steps.
+        ready: Batches that are passed over first.
+    """
+
+    def __init__(self, pairs: Pairs, plan: Plan, ready: int) -> None:
+        backbone = build(plan.backbone, 0)
+        objective = Simsiam().build(backbone, width(backbone, plan.size)).train()
+        self._objective = objective.to(memory_format=torch.channels_last)
+        self._optimizer = optimizer(objective, Training())
+        self._half = Training().half(torch.device("cpu"))
+        for group in self._optimizer.param_groups:
+            group["lr"] = 0.1
+        self._pairs, self._steps, self._ready = pairs, plan.steps, ready
+        self._waited = self._worked = 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of the time went by until batches were there, in the form the network wants, in all rounds."""
+        return self._waited / (self._waited + self._worked)
+
+    def __call__(self, turn: int) -> int:
+        """One round; how many frames it took."""
         frames = 0
-        for _ in range(ready):
-            next(pairs)
-        for _ in range(plan.steps):
-            pair = [images.contiguous(memory_format=torch.channels_last) for images in next(pairs)]
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                loss = objective(pair)
-            steps.zero_grad(set_to_none=True)
-            loss.total.backward()
-            steps.step()
+        for _ in range(self._ready):
+            next(self._pairs)
+        for _ in range(self._steps):
+            began = time.perf_counter()
+            pair = [images.contiguous(memory_format=torch.channels_last) for images in next(self._pairs)]
+            there = time.perf_counter()
+            self._step(pair)
+            if turn > 0:  # the first round compiles
+                self._waited += there - began
+                self._worked += time.perf_counter() - there
             frames += len(pair[0])
         return frames
 
-    return train
+    def _step(self, pair: list[Tensor]) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            loss = self._objective(pair)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        self._optimizer.step()

@@ -27,13 +27,15 @@ class Outline:
 
 
 def folder(kind: str) -> Path:
-    """Where the library keeps files of a kind, as ``methods``."""
-    return Path(ssl_robot.__file__).parent / kind
+    """Where files of a kind lie: ``methods`` and ``remedies`` in the library, ``studies`` beside the commands."""
+    root = Path(__file__).parents[1] if kind == "studies" else Path(ssl_robot.__file__).parent
+    return root / kind
 
 
 def names(kind: str) -> tuple[str, ...]:
     """Names of the files of a kind, sorted."""
-    return tuple(sorted(found.name for found in iter_modules([str(folder(kind))])))
+    found = (item.name for item in iter_modules([str(folder(kind))]))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def outline(kind: str, name: str, preset: str = "small") -> Outline:
@@ -97,10 +99,20 @@ def shaped(base: type, words: Sequence[str]) -> type:
     fields: list[Any] = [
         (name, kind, field(default=usual[name])) for name, kind in base.__annotations__.items() if name in usual
     ]
-    fields += [("method", Literal[methods], field(default="simsiam"))]
-    fields += [("remedies", tuple[Literal[remedies], ...], field(default=()))]
+    fields += [("method", _one_of(methods), field(default="simsiam"))]
+    fields += [("remedies", _several(_one_of(remedies)), field(default=()))]
     fields += [(name, item.settings, field(default_factory=item.settings)) for name, item in outlines.items()]
     made = make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
+    made.__doc__ = base.__doc__
+    return made
+
+
+def part(base: type, kind: str, name: str) -> type:
+    """A command's dataclass with the settings of one file, as ``--methods.seeds``."""
+    settings = outline(kind, name).settings
+    made = make_dataclass(
+        base.__name__, [(name, settings, field(default_factory=settings))], bases=(base,), frozen=True
+    )
     made.__doc__ = base.__doc__
     return made
 
@@ -116,6 +128,16 @@ def _check_chosen(words: Sequence[str], chosen: Collection[str], known: Mapping[
         for option, there in known.items():
             if word.startswith("--") and "." in word and name in there and name not in chosen:
                 raise InputError(f"{word.partition('=')[0]} is a setting of {name}: add {option} {name}.")
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    """A type of which these are the values."""
+    return Literal.__getitem__(names)
+
+
+def _several(kind: Any) -> Any:
+    """A type of any number of them."""
+    return tuple.__class_getitem__((kind, ...))
 
 
 def _after(words: Sequence[str], option: str, known: Sequence[str]) -> list[str]:

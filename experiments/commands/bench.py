@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ssl_robot.experiments.benchmarks.timing import Timed
 
 
+_EPOCHS = 10  # of the runs that are watched
+
+
 @dataclass(frozen=True)
 class Bench:
     """Time reading or recording beside other ways and beside those peers that are installed, in turns.
@@ -20,13 +23,15 @@ class Bench:
     Attributes:
         what: Random batches from a file, what recording costs, what codecs make of a recording's frames, augmented
             views of a batch, which are also held against other libraries' pixels, pre-training from end to end, or on
-            files of ten thousand frames, half a million and a million (scale).
-        frames: Frames of the file (loader, 20,000; pretrain, 4,000) or of a round (compression, 20,000; views, 256), or
-            steps of a round (record, 20,000).
-        size: Height and width of the frames (96; pretrain, 84), or of the views (64, 96 and 224 in turn).
-        batch: Frames read at a time (loader, pretrain).
+            files of ten thousand frames, half a million and a million (scale), or with its monitors and records and
+            without (overhead).
+        frames: Frames of the file (loader, 20,000; pretrain, 4,000; overhead, 2,000) or of a round (compression,
+            20,000; views, 256), or steps of a round (record, 20,000).
+        size: Height and width of the frames (96; pretrain, 84; overhead, 64), or of the views (64, 96 and 224 in turn).
+        batch: Frames read at a time (loader, pretrain, overhead).
+        steps: Of a round (pretrain).
         rounds: How often each candidate is timed.
-        threads: Time with as many threads too, after one (views, pretrain).
+        threads: Time with as many threads too, after one (views, pretrain); with as many (overhead).
         compiled: Time compiled views too, which take half a minute to compile (views).
         backbone: The network (pretrain).
         kind: Frames (loader, views, pretrain): flat ones of a simulator, or noisy moving ones.
@@ -35,10 +40,11 @@ class Bench:
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale"]]
+    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale", "overhead"]]
     frames: int | None = None
     size: int | None = None
     batch: int = 256
+    steps: int = 8
     rounds: int = 15
     threads: int = 1
     compiled: bool = True
@@ -53,9 +59,9 @@ class Bench:
         from ssl_robot.errors import InputError
         from ssl_robot.experiments.benchmarks.timing import as_record, as_table, machine
 
-        numbers = self.frames, self.size, self.batch, self.rounds, self.threads
+        numbers = self.frames, self.size, self.batch, self.steps, self.rounds, self.threads
         if min(1 if number is None else number for number in numbers) < 1:
-            raise InputError("--frames, --size, --batch, --rounds and --threads are at least 1.")
+            raise InputError("--frames, --size, --batch, --steps, --rounds and --threads are at least 1.")
         if self.what == "views" and self.size is not None and self.size < 8:
             raise InputError(f"Views of {self.size} pixels show nothing: give --size 8 or more.")
         if self.what == "compression" and self.data is None:
@@ -77,6 +83,8 @@ class Bench:
 
         if self.what == "pretrain":
             return self._pretraining(folder)
+        if self.what == "overhead":
+            return self._overhead(folder)
         if self.what == "scale":
             most = self.frames or 1_000_000
             return scale.run(folder, (most // 100, most // 2, most), self.size or 64, self.rounds)
@@ -92,12 +100,22 @@ class Bench:
 
         plans = [
             Plan(
-                self.frames or 4000, self.size or 84, self.batch, rounds=self.rounds, threads=threads, kind=self.kind,
-                backbone=self.backbone,
+                self.frames or 4000, self.size or 84, self.batch, self.steps, self.rounds, threads, self.kind,
+                self.backbone,
             )
             for threads in sorted({1, self.threads})
         ]  # fmt: skip
         return [table for plan in plans for table in run(folder, plan)]
+
+    def _overhead(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
+        import torch
+
+        from ssl_robot.experiments.benchmarks import overhead
+        from ssl_robot.training import Training
+
+        torch.set_num_threads(self.threads)
+        training = Training(_EPOCHS, self.batch, size=self.size or 64, compiled="no")
+        return overhead.run(folder, self.frames or 2000, training, self.rounds)
 
     def _views(self) -> int:
         """The pixels come first: a fast view of other pixels would be worth nothing."""

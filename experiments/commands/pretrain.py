@@ -35,7 +35,7 @@ class Pretrain:
         epochs: Passes over the frames.
         sample: A pass shows every frame once, or draws as many so that every episode is as likely.
         weights: How much of a pass each of several recordings makes up; as they are long if not given.
-        batch_size: Frames that go through the network together.
+        batch_size: Frames that go through the network together; auto takes as many as a GPU holds, up to 1,024.
         accumulate: Batches whose gradients are added up before a step.
         lr: Learning rate at 256 frames a step.
         optimizer: SGD, LARS or AdamW.
@@ -70,7 +70,7 @@ class Pretrain:
     epochs: int = 20
     sample: Literal["frame", "episode"] = "frame"
     weights: tuple[float, ...] = ()
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = 128
     accumulate: int = 1
     lr: float = 2.0
     optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
@@ -141,7 +141,7 @@ class Pretrain:
         import ssl_robot.methods
         from ssl_robot import catalogue
 
-        cls = catalogue.found(ssl_robot.methods, self.method)
+        cls: Any = catalogue.found(ssl_robot.methods, self.method)
         made: Method = cls.made(self.preset, self._settings(self.method))
         return made
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_robot.heads import exact, mlp
+from ssl_robot.heads import Last, exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, pairs
 
 
@@ -64,7 +64,7 @@ class _Siamese(Objective):
         super().__init__()
         self.method, self.backbone = method, backbone
         d, norm = method.width, method.bn != "none"
-        last = "plain norm" if method.bn in ("default", "all") else "linear"
+        last: Last = "plain norm" if method.bn in ("default", "all") else "linear"
         self.projector = mlp([width, *[d] * method.layers], last, norm)
         self.predictor: nn.Module = nn.Identity()
         if method.predictor != "none":

@@ -119,10 +119,19 @@ def test_impossible_wishes_are_refused(capsys: pytest.CaptureFixture[str], tmp_p
 
 @pytest.mark.slow
 def test_pretraining_is_timed_from_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--frames", "40", "--size", "32", "--batch", "8", "--rounds", "1", "--kind", "video", "--json")
-    fed, stepped = tables(capsys, "pretrain", *words)
+    words = ("--frames", "40", "--size", "32", "--batch", "8", "--steps", "2", "--rounds", "1", "--kind", "video")
+    fed, stepped = tables(capsys, "pretrain", *words, "--json")
     assert {"ssl-robot", "Kornia as documented, h5py", "lightly, 2 workers"} == {row["name"] for row in fed["rows"]}
     assert len(stepped["rows"]) == 4
+    assert all(row["note"].startswith("input ") and row["note"].endswith("% of the time") for row in stepped["rows"])
+
+
+def test_watching_a_run_is_timed_beside_not_watching(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--frames", "40", "--size", "16", "--batch", "8", "--rounds", "1", "--json")
+    (table,) = tables(capsys, "overhead", *words)
+    watched, bare = table["rows"]
+    assert bare["ratio"] == 1
+    assert float(watched["note"].split("%")[0].split()[1]) > 0
 
 
 @pytest.mark.slow

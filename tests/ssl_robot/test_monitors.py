@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssl_robot.monitors import COLLAPSED, COLLINEAR, directions, spread
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, alignment, directions, spread, uniformity, vitals
 
 
 @pytest.mark.parametrize("d", [2, 5, 64])
@@ -19,3 +19,17 @@ def test_a_line_through_zero_is_a_collapse_that_spread_does_not_see(outliers: in
     embeddings = side @ torch.randn(1, 32, generator=torch.Generator().manual_seed(0)).sign()
     assert float(directions(embeddings)) < COLLINEAR
     assert float(spread(embeddings)) > COLLAPSED
+
+
+def test_vitals_are_the_figures_one_by_one() -> None:
+    first, second = embeddings = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    expected = {
+        "spread": spread(first),
+        "directions": directions(first),
+        "alignment": alignment(first, second),
+        "uniformity": uniformity(first),
+    }
+    found = vitals(embeddings)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value)

@@ -12,6 +12,7 @@ import ssl_robot.invariances
 from ssl_robot import catalogue
 from ssl_robot.errors import InputError
 from ssl_robot.recipes import Recipe
+from ssl_robot.sampling import _neighbours
 from ssl_robot.views import Views
 
 NAMES = catalogue.names(ssl_robot.invariances)
@@ -81,6 +82,13 @@ def test_pieces_of_any_length_are_compiled_once(monkeypatch: pytest.MonkeyPatch)
         found, expected = (each(frames(b), torch.arange(b), 0, 0).images for each in (views, plain))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert set(lengths) == {32}
+
+
+def test_every_place_lies_between_pixels_even_one_that_is_no_number() -> None:
+    """Compiled views read there without asking again."""
+    places = torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30, -1e30, -1, 0, 1])
+    first, second, _ = _neighbours(places, 7)
+    assert all(0 <= index < 7 for index in (*first.tolist(), *second.tolist()))
 
 
 def test_copies_that_fit_nothing_are_refused() -> None:
