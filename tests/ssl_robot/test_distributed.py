@@ -40,7 +40,7 @@ from ssl_robot.remedies.essl import Essl
 
 TINY = {"hidden": 32, "width": 16, "bottleneck": 16, "classes": 24, "prototypes": 12, "queue": 32}
 LATE = {"queue_from": 0.0, "freeze": 0.0, "hard_from": 0.0, "keep": 0.5, "scale": 1.0}
-B, STEPS = 16, 5
+B, STEPS = 16, 4
 
 
 def network():
@@ -69,7 +69,7 @@ def run(name, layout, which, of):
     objective, count = built(name)
     wrapped = nn.parallel.DistributedDataParallel(objective) if of > 1 else objective
     learning = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    learner, losses, gradients = torch.optim.SGD(learning, lr=0.05, momentum=0.9), [], {}
+    learner, losses, gradients = torch.optim.SGD(learning, lr=0.02, momentum=0.9), [], {}
     for step in range(STEPS):
         generator = torch.Generator().manual_seed(step)
         coarse = torch.randn(B, 3, 4, 4, generator=generator)
