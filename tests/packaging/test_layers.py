@@ -24,7 +24,7 @@ FOLDERS = {
 # The library from the bottom up: a module imports from the levels below its own.
 LEVELS = (
     ("errors",),
-    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts"),
+    ("frames", "config", "catalogue", "random", "sampling", "statistics", "checkpoints", "interrupts", "heap"),
     ("backbones", "invariances", "splits", "records", "collection"),
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features", "weights"),
