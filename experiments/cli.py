@@ -4,7 +4,8 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import tyro
@@ -25,13 +26,9 @@ def commands() -> dict[str, Callable[..., Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if done, 2 for input that cannot be used, 130 if interrupted."""
-    words = _gathered(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
-    chosen: Any = tyro.extras.subcommand_cli_from_dict(
-        commands(), prog="ssl-robot", description="Frames in, encoder out, a verdict on every invariance.", args=words
-    )
     try:
-        code: int = chosen.run()
+        code: int = _chosen(list(sys.argv[1:] if arguments is None else arguments)).run()
     except InputError as error:
         print(f"ssl-robot: {error}", file=sys.stderr)
         return USAGE
@@ -48,11 +45,35 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _gathered(words: list[str]) -> list[str]:
+def _chosen(words: list[str]) -> Any:
+    """The command that a line names, with all that the line says."""
+    known = commands()
+    named = known.get(words[0]) if words else None
+    shaped: Callable[[list[str]], type] | None = getattr(named, "shaped", None)
+    if shaped is not None:
+        known[words[0]] = named = shaped(words)
+    return tyro.extras.subcommand_cli_from_dict(
+        known,
+        prog="ssl-robot",
+        description="Frames in, encoder out, a verdict on every invariance.",
+        args=_gathered(words, _parts(named)),
+    )
+
+
+def _parts(command: Any) -> set[str]:
+    """Fields of a command that have fields themselves."""
+    return {item.name for item in fields(command) if is_dataclass(item.type)} if command is not None else set()
+
+
+def _gathered(words: list[str], parts: Collection[str] = ()) -> list[str]:
     """``--rotation.degrees 30`` as ``--strengths rotation.degrees=30``: which there are only their files say.
 
     >>> _gathered(["views", "a.h5", "--rotation.degrees", "30", "--blur.p=.1"])
     ['views', 'a.h5', '--strengths', 'rotation.degrees=30', 'blur.p=.1']
+
+    Args:
+        words: The command line.
+        parts: What is no invariance before the dot, but a part of the command.
     """
     kept: list[str] = []
     strengths: list[str] = []
@@ -60,7 +81,7 @@ def _gathered(words: list[str]) -> list[str]:
     while left:
         word = left.popleft()
         found = _STRENGTH.fullmatch(word)
-        if found is not None:
+        if found is not None and found["path"].partition(".")[0].replace("-", "_") not in parts:
             value = found["value"] if found["value"] is not None else (left.popleft() if left else "")
             strengths.append(f"{found['path'].replace('-', '_')}={value}")
         elif word == "--strengths":

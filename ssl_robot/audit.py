@@ -1,13 +1,10 @@
 """Invariances x probes x seeds: which of them cost an encoder what control needs."""
 
 import json
-import multiprocessing
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +27,7 @@ from ssl_robot.regression import Head
 from ssl_robot.splits import split
 from ssl_robot.training import Training
 from ssl_robot.verdicts import Finding, potential, trained
+from ssl_robot.workers import performed
 
 LAYERS: tuple[Layer, ...] = ("output", "map")
 
@@ -187,7 +185,7 @@ def run(study: Study, frames: Frames, probed: Frames, out: Path, workers: int = 
     results = [_recalled(task) for task in tasks]
     missing = [task for task, result in zip(tasks, results, strict=True) if result is None]
     with tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="run", desc="trained audit") as bar:
-        fresh = list(_performed(missing, workers, bar))
+        fresh = list(performed(_perform, missing, workers, bar))
     done = {(result.arm, result.seed): result for result in (*filter(None, results), *fresh)}
     return [done[task.arm, task.seed] for task in tasks]
 
@@ -250,30 +248,6 @@ def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
     """Rows whose episode does not begin like one of the probe's test episodes."""
     examined = np.unique(probed.contents[probed.episodes[split(probed).test]])
     return np.flatnonzero(~np.isin(frames.contents, examined)[frames.episodes])
-
-
-def _performed(tasks: list[_Task], workers: int, bar: "tqdm[Any]") -> Iterator[Result]:
-    """Results as they come; two single-thread processes beat one with two threads by far."""
-    if not tasks:
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_settle)
-    try:
-        for future in as_completed([pool.submit(_perform, task) for task in tasks]):
-            bar.update()
-            yield future.result()
-    except BaseException:
-        for child in multiprocessing.active_children():  # or leaving would wait for their runs to end
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _settle() -> None:
-    """One thread per worker; an interrupt is the parent's to handle."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _perform(task: _Task) -> Result:

@@ -67,6 +67,11 @@ class Encoder(nn.Module):
         return cls(backbones.build(card.backbone, seed), card)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._mean.device
+
+    @property
     def width(self) -> int:
         """Length of the feature vector."""
         return backbones.width(self.backbone, self.card.size)

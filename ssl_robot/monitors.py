@@ -13,8 +13,9 @@ COLLINEAR = 1.18
 def directions(embeddings: Tensor) -> Tensor:
     """How many directions the embeddings take up: d if they point everywhere, 1 if all lie on one line.
 
-    One over the mean squared cosine of different frames. SimSiam's last batch norm centres every batch, so that a
-    collapse is a line through 0 on which ``spread`` stays at 2 * sqrt(f * (1 - f)), f the share of frames on one side.
+    One over the mean squared cosine of different frames, as seen from their mean. SimSiam's last batch norm centres
+    every batch, so that a collapse is a line through 0 on which ``spread`` stays at 2 * sqrt(f * (1 - f)), f the share
+    of frames on one side; without such a norm, healthy embeddings may all lie on one side of 0.
 
     Args:
         embeddings: (b, d).
@@ -22,7 +23,10 @@ def directions(embeddings: Tensor) -> Tensor:
     Returns:
         A scalar, detached.
     """
-    return _directions(_cosines(_unit(embeddings)))
+    values = embeddings.detach().float()
+    cosines = _cosines(_unit(values - values.mean(0)))
+    b = len(cosines)
+    return (b * (b - 1)) / (cosines.square().sum() - b).clamp(min=1e-12)
 
 
 def _unit(embeddings: Tensor) -> Tensor:
@@ -31,11 +35,6 @@ def _unit(embeddings: Tensor) -> Tensor:
 
 def _cosines(unit: Tensor) -> Tensor:
     return unit @ unit.T
-
-
-def _directions(cosines: Tensor) -> Tensor:
-    b = len(cosines)
-    return (b * (b - 1)) / (cosines.square().sum() - b).clamp(min=1e-12)
 
 
 def spread(embeddings: Tensor) -> Tensor:
@@ -119,10 +118,9 @@ def vitals(embeddings: Tensor) -> dict[str, Tensor]:
         embeddings: Of two views, (2, b, d).
     """
     first, second = (_unit(part) for part in embeddings)
-    cosines = _cosines(first)
     return {
         "spread": _spread(first),
-        "directions": _directions(cosines),
+        "directions": directions(embeddings[0]),
         "alignment": _alignment(first, second),
-        "uniformity": _uniformity(cosines),
+        "uniformity": _uniformity(_cosines(first)),
     }

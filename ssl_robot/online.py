@@ -1,5 +1,6 @@
 """What labels say about an encoder while it is trained: quick answers, not those of a probe."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ _PENALTY = 1e-3
 _BATCH = 64
 
 
+Watch = Callable[[Encoder], Mapping[str, float]]
+
+
 @dataclass(frozen=True)
 class Watched:
     """Frames of the training rows with what is known about them.
@@ -25,14 +29,16 @@ class Watched:
         frames: (n, h, w, 3) uint8.
         targets: Standardised, (n, targets).
         read: Which of them the read-out is fitted on; the others' episodes are others.
+        half: Whether the encoder computes in bf16, as it does when it is trained so.
     """
 
     frames: NDArray[np.uint8]
     targets: Tensor
     read: NDArray[np.bool_]
+    half: bool
 
     @classmethod
-    def of(cls, frames: Frames, rows: NDArray[np.int64]) -> "Watched | None":
+    def of(cls, frames: Frames, rows: NDArray[np.int64], half: bool) -> "Watched | None":
         """At most 512 frames, evenly spread; none where there are no labels that vary, or only one episode.
 
         And at most a sixteenth of the rows: to look must stay cheap beside an epoch.
@@ -48,19 +54,14 @@ class Watched:
         values = values[:, values.std(0) > 1e-9]
         if not values.shape[1] or not bool(values.isfinite().all()):
             return None
-        return cls(frames.take(chosen), ((values - values.mean(0)) / values.std(0)).float(), read)
+        return cls(frames.take(chosen), ((values - values.mean(0)) / values.std(0)).float(), read, half)
 
     @torch.no_grad()
-    def scores(self, encoder: Encoder, half: bool) -> dict[str, float]:
-        """Mean R2 over the labels' components, read by ridge regression and by the nearest neighbours.
-
-        Args:
-            encoder: As far as it is trained.
-            half: Whether it computes in bf16, as it does when it is trained so.
-        """
+    def __call__(self, encoder: Encoder) -> dict[str, float]:
+        """Mean R2 over the labels' components, read by ridge regression and by the nearest neighbours."""
         training, kind = encoder.training, next(encoder.parameters()).device.type
         encoder.eval()
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
+        with torch.autocast(kind, torch.bfloat16, enabled=self.half):
             parts = [encoder(self.frames[i : i + _BATCH]).float().cpu() for i in range(0, len(self.frames), _BATCH)]
         encoder.train(training)
         features, read = torch.cat(parts), torch.from_numpy(self.read)

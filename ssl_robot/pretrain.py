@@ -17,8 +17,10 @@ from ssl_robot.errors import InputError
 from ssl_robot.features import statistics
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Method
-from ssl_robot.recipes import Recipe
+from ssl_robot.online import Watch
+from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import Records, Service
+from ssl_robot.remedies import Remedy
 from ssl_robot.run import Run
 from ssl_robot.training import MAY_CHANGE, Training
 from ssl_robot.weights import begun, print_of
@@ -39,6 +41,8 @@ def pretrain(
     resume: bool = False,
     service: Service = "none",
     start: str | None = None,
+    remedies: Sequence[Remedy] = (),
+    watch: Watch | None = None,
 ) -> Encoder:
     """Train an encoder on some rows of a collection.
 
@@ -57,6 +61,9 @@ def pretrain(
         resume: Go on from the last checkpoint in the run directory, if there is one.
         service: Where figures go beside the run directory.
         start: Weights to begin with: one of our runs, a file, or ``pretrained``; fresh ones if not given.
+        remedies: Further tasks, which keep in the encoder what the views would hide.
+        watch: What is asked of the encoder ten times in a run; how well the frames' labels can be read, if nothing is
+            given.
 
     Returns:
         The encoder, frozen.
@@ -69,11 +76,11 @@ def pretrain(
         SystemExit: After SIGTERM, likewise.
     """
     _check(frames, rows, recipe, others)
-    origin = {**_origin(frames, method, training), "start": print_of(start)}
+    origin = {**_origin(frames, method, remedies, training), "start": print_of(start)}
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), origin)
     if out is not None:
         _check_earlier(out, card, resume)
-    run = Run(frames, rows, method, begun(card, training.seed, start), training, others)
+    run = Run(frames, rows, method, remedies, begun(card, training.seed, start), training, others, watch)
     folder = out if run.first else None
     if out is not None and resume:
         run.restore(checkpoints.load(out, run.fabric.device))
@@ -99,9 +106,11 @@ def _check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequ
         raise InputError("The recipe has 'time', but every episode is one frame long: add --without time.")
 
 
-def _origin(frames: Frames, method: Method, training: Training) -> dict[str, Any]:
-    name = type(method).__module__.rpartition(".")[2]
-    return {"method": name, name: plain(method), "training": plain(training), "data": frames.fingerprint}
+def _origin(frames: Frames, method: Method, remedies: Sequence[Remedy], training: Training) -> dict[str, Any]:
+    """How an encoder came about; each part under its own name, so that a difference can be named."""
+    added = {"remedies": [name_of(item) for item in remedies]} if remedies else {}
+    parts = {name_of(item): plain(item) for item in (method, *remedies)}
+    return {"method": name_of(method), **added, **parts, "training": plain(training), "data": frames.fingerprint}
 
 
 def _check_earlier(out: Path, card: Card, resume: bool) -> None:

@@ -56,6 +56,11 @@ _NAMED: dict[str, Mapping[str, Any]] = {
     },
     "crop": {"crop": {}},
     "colour": {**_jitter(0.4, 0.1), "gray": {}, "blur": {}},
+    "time": {"time": {}, **_GEOMETRY, **_jitter(0.4, 0.1), "gray": {}, "blur": {}},
+    "tcn": {
+        **{"time": {"nearest": 1, "furthest": 4}, "crop": {"scale": 0.6}, **_jitter(0.4, 0.1)},
+        _VIEWS: [{"times": 2}, {"time": {"nearest": 12, "furthest": 60}}],
+    },
     "rad": {"shift": {}, "convolution": {}},
     "shift": {"shift": {}},
     "none": {},
@@ -116,7 +121,10 @@ class Recipe:
 
     @classmethod
     def named(cls, name: str) -> "Recipe":
-        """A recipe by name: simsiam, simclr, mocov2, byol, swav, dino; crop ("ventral"), colour ("dorsal"), rad, none.
+        """A recipe by name.
+
+        Those of the papers: simsiam, simclr, mocov2, byol, swav, dino; crop ("ventral"), colour ("dorsal"), rad, none;
+        time, SimSiam's with a later frame in the second view, and tcn, whose third view lies far away in time.
 
         Strengths are the papers'. Theirs jitter in random order; here the order is fixed. Whether a view is jittered
         is drawn once for brightness, contrast, saturation and hue, as in the papers.
@@ -207,6 +215,15 @@ class Recipe:
         left = tuple(item for item in self.invariances if name_of(item) != name)
         return Recipe(left, _without(self.variants, name, known))
 
+    def having_views(self, more: int) -> "Recipe":
+        """The recipe with more views like its second one.
+
+        >>> len(Recipe.named("byol").having_views(2).views)
+        4
+        """
+        alike = [replace(item, times=1) for item in self.variants for _ in range(item.times)]
+        return replace(self, variants=(*alike, replace(alike[1], times=more))) if more else self
+
     def edited(self, having: Sequence[str], without: Sequence[str], strengths: Strengths) -> "Recipe":
         """The recipe with what a command line asks for: more invariances, fewer, other strengths.
 
@@ -225,9 +242,9 @@ class Recipe:
         return recipe
 
 
-def name_of(invariance: Invariance) -> str:
-    """An invariance's name on the command line: that of its file."""
-    return type(invariance).__module__.rpartition(".")[2]
+def name_of(item: object) -> str:
+    """The name of an invariance, or of whatever else is found in a catalogue, on the command line: its file's."""
+    return type(item).__module__.rpartition(".")[2]
 
 
 def _checked(name: str, values: Any) -> Mapping[str, Any]:

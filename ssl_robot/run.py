@@ -16,24 +16,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import checkpoints, interrupts
+from ssl_robot import capacity, checkpoints, interrupts
+from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.feed import Fed, fed
 from ssl_robot.frames import Frames
 from ssl_robot.heap import keep_freed
 from ssl_robot.loader import Loader, Where
-from ssl_robot.methods import Loss, Method
+from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
-from ssl_robot.online import Watched
+from ssl_robot.online import Watch, Watched
 from ssl_robot.plots import curve
-from ssl_robot.recipes import Recipe
+from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
+from ssl_robot.remedies import Remedied, Remedy
 from ssl_robot.training import Training, chances, optimizer, schedule
-from ssl_robot.views import Views
+from ssl_robot.views import View, Views
 
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
 _PATIENCE = 2  # epochs below the collapse threshold before a run is stopped
+_LARGEST = 1024  # frames of an automatic batch: SimSiam and its like gain nothing beyond
 _ASKED = 10  # times in a run that the labels are read online
 
 
@@ -48,9 +51,11 @@ class Run:
         frames: The collection.
         rows: Which of its frames.
         method: The objective.
+        remedies: Further tasks beside it.
         encoder: What is trained; its card says which recipe.
         training: How long and how fast.
         others: The same moments through other cameras.
+        watch: What is asked of the encoder now and then; the frames' labels, if nothing is given.
 
     Attributes:
         first: Whether this is the first of several processes, which alone writes and speaks.
@@ -64,9 +69,11 @@ class Run:
         frames: Frames,
         rows: NDArray[np.int64],
         method: Method,
+        remedies: Sequence[Remedy],
         encoder: Encoder,
         training: Training,
         others: Sequence[Frames],
+        watch: Watch | None,
     ) -> None:
         self.training = training
         device = training.chosen_device()
@@ -78,21 +85,42 @@ class Run:
         recipe = Recipe.from_dict(encoder.card.recipe)
         likely = chances(frames, rows, training)
         self.source = Loader(frames, rows, training.size, device, training.seed, others=others, chances=likely)
-        self.views = Views(recipe, training.size, training.seed, compiled=_pays(training, recipe, len(rows)))
-        self.watched = Watched.of(frames, rows) if self.first else None
-        self.batch, self.steps = _cut(training, len(rows), self.fabric.world_size)
+        copies = method.copies(recipe.names)
+        wanted = recipe.having_views(len(copies))
+        compiled = _pays(training, wanted, len(rows))
+        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
+        self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
         self.encoder = encoder.to(device)
-        objective = _built(method, self.encoder, training.seed)
-        if self.fabric.world_size > 1 and device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        self.inner = _built(method, remedies, self.encoder, training)
+        self.batch, self.steps = self._cut(len(rows))
         self.objective, self.optimizer = self.fabric.setup(
-            objective.to(memory_format=torch.channels_last), optimizer(objective, training)
+            self.inner.to(memory_format=torch.channels_last), optimizer(self.inner, training)
         )
         self.epoch = self.step = 0
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
         self.clock = Clock()
         self.began = self.saved = time.monotonic()
+
+    def _cut(self, rows: int) -> tuple[int, int]:
+        """Frames of a batch, over all processes, and steps of an epoch.
+
+        Raises:
+            InputError: If batches cannot be shared equally, or there are fewer than a step needs.
+        """
+        training, processes = self.training, self.fabric.world_size
+        batch = training.batch_size
+        if batch == "auto":
+            most = min(_LARGEST, max(2 * processes, rows // 8)) // processes
+            here = capacity.of_device(self.inner, self.views, training.half(self.fabric.device), most)
+            batch = int(self.fabric.broadcast(here)) * processes
+        batch = min(batch, rows // training.accumulate // processes * processes)
+        if batch % processes or batch < 2 * processes:
+            raise InputError(
+                f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
+                "their number, and at least twice it."
+            )
+        return batch, rows // batch // training.accumulate
 
     @property
     def done(self) -> int:
@@ -106,6 +134,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "batch": (self.batch, self.steps),
             "sums": self.sums,
             "history": self.history,
         }
@@ -117,6 +146,7 @@ class Run:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
@@ -162,12 +192,16 @@ class Run:
         training, accumulate = self.training, self.training.accumulate
         for step in range(self.step, self.steps):
             schedule(self.optimizer, training, self.batch * accumulate, self.epoch * self.steps + step, self.steps)
+            done = self.epoch + step / self.steps
+            with self.clock.part("forward"):
+                self.inner.begin(done, training.epochs)
             for i in range(accumulate):
-                given = [view.images for view in next(batches).views]
+                seen = next(batches).views
                 with self.fabric.no_backward_sync(self.objective, enabled=i + 1 < accumulate):
-                    loss = self._backward(given)
+                    loss = self._backward(seen)
             with self.clock.part("backward"):
-                norm = _norm(self.objective)
+                norm = _shortened(self.objective, training.clip)
+                self.inner.trim(done)
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
             with self.clock.part("monitors"):
@@ -185,10 +219,10 @@ class Run:
         """Counts the batches: that of the epoch's first."""
         return self.epoch * self.steps * self.training.accumulate
 
-    def _backward(self, given: list[Tensor]) -> Loss:
+    def _backward(self, seen: list[View]) -> Loss:
         """Gradients of one batch, from its views as the network takes them."""
         with self.clock.part("forward"):
-            loss: Loss = self.objective(given)
+            loss: Loss = self.objective([view.images for view in seen], [view.parameters for view in seen])
         with self.clock.part("backward"):
             self.fabric.backward(loss.total / self.training.accumulate)
         return loss
@@ -218,9 +252,9 @@ class Run:
         means = dict(zip(self.sums, (sums / self.steps).tolist(), strict=True))
         values = {"epoch": self.epoch, **means, "lr": float(self.optimizer.param_groups[0]["lr"])}
         often = max(1, self.training.epochs // _ASKED)
-        if self.watched is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
+        if self.watch is not None and (self.epoch % often == 0 or self.epoch + 1 == self.training.epochs):
             with self.clock.part("monitors"):
-                values |= self.watched.scores(self.encoder, self.training.half(self.fabric.device))
+                values |= self.watch(self.encoder)
         values["frames_per_s"] = speed
         with self.clock.part("monitors"):
             records.write(values)
@@ -247,6 +281,7 @@ class Run:
             memory["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
         return {
             "steps": self.done,
+            "batch": self.batch,
             "finished": self.epoch >= self.training.epochs,
             "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
             "device": str(device),
@@ -283,30 +318,29 @@ def _pays(training: Training, recipe: Recipe, rows: int) -> bool:
     return bool(recipe.invariances) and pixels > _COMPILE_PIXELS
 
 
-def _cut(training: Training, rows: int, processes: int) -> tuple[int, int]:
-    """Frames of a batch, over all processes, and steps of an epoch.
-
-    Raises:
-        InputError: If batches cannot be shared equally, or there are fewer than a step needs.
-    """
-    batch = min(training.batch_size, rows // training.accumulate // processes * processes)
-    if batch % processes or batch < 2 * processes:
-        raise InputError(
-            f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
-            "their number, and at least twice it."
-        )
-    return batch, rows // batch // training.accumulate
-
-
-def _built(method: Method, encoder: Encoder, seed: int) -> Any:
+def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, training: Training) -> Objective:
+    """The objective, with weights that only the seed decides."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return method.build(encoder.backbone, encoder.width).train()
+        torch.manual_seed(training.seed)
+        objective = method.build(encoder.backbone, encoder.width)
+        if remedies:
+            recipe = Recipe.from_dict(encoder.card.recipe)
+            tasks = {name_of(item): item.build(encoder.width, recipe) for item in remedies}
+            objective = Remedied(objective, tasks, {name_of(item): item.weight for item in remedies})
+    objective.together = training.together
+    synchronised(objective)
+    if training.network == "compiled":
+        encoder.backbone.compile()
+    return objective.to(encoder.device).train()
 
 
-def _norm(objective: nn.Module) -> Tensor:
-    """Length of the gradient over all parameters."""
-    return torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
+def _shortened(objective: nn.Module, most: float | None) -> Tensor:
+    """Length of the gradient over all parameters, before it is cut to what is allowed."""
+    learning = [parameter for parameter in objective.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in learning])
+    if most is not None:
+        nn.utils.clip_grads_with_norm_(learning, most, norm)
+    return norm
 
 
 def _collapsed(epoch: Mapping[str, float]) -> bool:

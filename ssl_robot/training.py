@@ -1,16 +1,18 @@
 """How long to train and how fast, and the optimiser that follows from it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames
-from ssl_robot.methods import Objective
+from ssl_robot.methods import Method, Objective
 
 _LEAST = {
     "epochs": 1,
@@ -20,6 +22,8 @@ _LEAST = {
     "warmup": 0,
     "momentum": 0,
     "weight_decay": 0,
+    "weight_decay_end": 0,
+    "clip": 1e-6,
     "accumulate": 1,
     "save_minutes": 0,
 }
@@ -32,13 +36,18 @@ class Training:
 
     Attributes:
         epochs: Passes over the frames.
-        batch_size: Frames that go through the network together, over all devices; fewer if there are fewer.
+        batch_size: Frames that go through the network together, over all devices; fewer if there are fewer. ``auto``
+            takes as many as a GPU's memory holds, at most 1,024 and an eighth of the frames; elsewhere 128.
         accumulate: Batches whose gradients are added up before a step. Batch norm sees one batch at a time: to it a
             batch is no larger.
         lr: Learning rate at 256 frames a step; scaled with their number. On a few thousand frames SimSiam needs far
             more than the .05 of ImageNet, or it never learns more than what stands where.
-        momentum: Of SGD.
+        optimizer: SGD; LARS (You 2017), which keeps large batches stable; or AdamW.
+        momentum: Of SGD and LARS.
         weight_decay: On all parameters, as in SimSiam.
+        weight_decay_end: Where it goes along a cosine; none: it stays.
+        spare: Leave biases and norms out of weight decay, and of what LARS adapts.
+        clip: Largest length of the gradient; longer ones are shortened; none: as they are.
         warmup: Epochs over which the rate rises from 0.
         size: Height and width of the views.
         seed: Weights, order of the frames and views follow from it.
@@ -47,6 +56,9 @@ class Training:
         precision: Of the network's arithmetic; ``auto`` takes bf16 where the processor multiplies it natively.
         compiled: Whether views are made by one compiled kernel; ``auto`` does so where there are so many that it saves
             more than the half minute it takes.
+        network: Whether the backbone is compiled; worth it for hours on a GPU.
+        together: Let the views of a size go through the network as one batch: faster, but batch norm then sees them
+            together, which changes what is learnt.
         sample: Whether a pass shows every frame once, or draws as many so that every episode is as likely.
         weights: How much of a pass each of several recordings makes up, relative to each other; none: as they are long.
         max_minutes: End the run after so long, with what it has learnt; none: when all epochs are done.
@@ -54,11 +66,15 @@ class Training:
     """
 
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = 128
     accumulate: int = 1
     lr: float = 2.0
+    optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    weight_decay_end: float | None = None
+    spare: bool = False
+    clip: float | None = None
     warmup: float = 1.0
     size: int = 64
     seed: int = 0
@@ -66,6 +82,8 @@ class Training:
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compiled: Literal["auto", "yes", "no"] = "auto"
+    network: Literal["eager", "compiled"] = "eager"
+    together: bool = False
     sample: Literal["frame", "episode"] = "frame"
     weights: tuple[float, ...] = ()
     max_minutes: float | None = None
@@ -74,7 +92,7 @@ class Training:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not value >= least or math.isinf(value):
+            if isinstance(value, int | float) and (not value >= least or math.isinf(value)):
                 raise InputError(f"{name} is {value}, but must be at least {least}.")
         if self.weights and not (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf):
             raise InputError(f"weights are {self.weights}, but must be numbers from 0, not all of them 0.")
@@ -82,6 +100,11 @@ class Training:
             raise InputError(f"seed is {self.seed}, but must be from 0 to {2**32 - 1}.")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise InputError(f"max_minutes is {self.max_minutes}, but must be above 0.")
+
+    @classmethod
+    def of(cls, method: type[Method], preset: Literal["small", "paper"], changes: Mapping[str, Any]) -> Self:
+        """What a method's preset asks for, but for some changes."""
+        return cls(**{**method.preset(preset).training, **changes})
 
     def chosen_device(self) -> torch.device:
         """The device to train on.
@@ -127,17 +150,29 @@ def chances(frames: Frames, rows: NDArray[np.int64], training: Training) -> NDAr
     return each
 
 
-def optimizer(objective: Objective, training: Training) -> torch.optim.SGD:
-    """SGD on two groups of parameters: those whose rate decays, and those whose does not."""
-    constant = objective.constant_rate()
-    held = {id(parameter) for parameter in constant}
-    decaying = [parameter for parameter in objective.parameters() if id(parameter) not in held]
-    groups = [{"params": decaying, "decays": True}, {"params": constant, "decays": False}]
-    return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, weight_decay=training.weight_decay)
+def optimizer(objective: Objective, training: Training) -> torch.optim.Optimizer:
+    """An optimiser for what learns, in groups of parameters whose rate decays or stays, and that are spared or not."""
+    constant = {id(parameter) for parameter in objective.constant_rate()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            kind = id(parameter) not in constant, training.spare and parameter.ndim < 2
+            groups.setdefault(kind, []).append(parameter)
+    listed: list[dict[str, Any]] = [
+        {"params": chosen, "decays": decays, "spared": spared, "weight_decay": 0.0 if spared else training.weight_decay}
+        for (decays, spared), chosen in groups.items()
+    ]
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(listed, lr=0.0)
+    if training.optimizer == "lars":
+        from timm.optim import Lars  # takes longer to load than all the rest
+
+        return Lars(listed, lr=0.0, momentum=training.momentum)  # adapts no group without weight decay
+    return torch.optim.SGD(listed, lr=0.0, momentum=training.momentum)
 
 
 def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, step: int, steps: int) -> float:
-    """Set the rates for a step: linear warm-up for every group, then a cosine for those that decay.
+    """Set rates and weight decay for a step: linear warm-up of all rates, then a cosine for those that decay.
 
     Args:
         optimizer: What is set.
@@ -152,6 +187,9 @@ def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, 
     warm = min(1.0, (step + 1) / max(1.0, training.warmup * steps))
     rate = training.lr * frames / 256 * warm
     cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
+    last = training.weight_decay if training.weight_decay_end is None else training.weight_decay_end
     for group in optimizer.param_groups:
         group["lr"] = rate * (cosine if group["decays"] else 1.0)
+        if not group["spared"]:
+            group["weight_decay"] = last + (training.weight_decay - last) * cosine
     return rate * cosine

@@ -1,6 +1,7 @@
 """A batch of frames in, augmented views out, on the device, with the parameters that made them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,10 +47,17 @@ class Views:
         compiled: Have sampling and colours compiled into one kernel: half a minute once, then two to three times as
             fast. The pixels agree to 1e-4.
         dtype: Of the images.
+        copies: For each of the last views, of which invariances it repeats what the first view drew.
     """
 
     def __init__(
-        self, recipe: Recipe, size: int, seed: int, compiled: bool = False, dtype: torch.dtype = torch.float32
+        self,
+        recipe: Recipe,
+        size: int,
+        seed: int,
+        compiled: bool = False,
+        dtype: torch.dtype = torch.float32,
+        copies: Sequence[Sequence[str]] = (),
     ) -> None:
         if size < 1:
             raise InputError(f"Views of {size} pixels show nothing: give a size of at least 1.")
@@ -59,6 +67,7 @@ class Views:
         kinds = [(items, max(1, round(size * share))) for items, share in recipe.views]
         looks = {kind: Look(*kind, compiled) for kind in dict.fromkeys(kinds)}
         self._looks = [looks[kind] for kind in kinds]
+        self._copies = [()] * (len(kinds) - len(copies)) + [tuple(names) for names in copies]
 
     def __len__(self) -> int:
         return len(self._looks)
@@ -84,7 +93,8 @@ class Views:
         drawn = {name_of(item): item.sample(part) for item, part in zip(look.items, parts, strict=True)}
         for item in look.sources if view == 0 else ():
             drawn[name_of(item)] = item.neutral().expand(len(samples), -1)
-        return drawn
+        first = self.draw(samples, step, 0) if self._copies[view] else {}
+        return {**drawn, **{name: first[name] for name in self._copies[view]}}
 
     @property
     def moves(self) -> bool:

@@ -26,7 +26,8 @@ class Probe:
         data: Recording with labels.
         target: Labels to read; all but the actions if not given.
         layer: The vector a policy reads, or the feature map.
-        head: Closed-form read-out: kernel (radial basis functions) or ridge (linear).
+        head: Closed-form read-out: kernel (radial basis functions) or ridge (linear), or the mean of the 20 nearest
+            neighbours by cosine.
         camera: Camera to look through; the first one if not given.
         baselines: Show the baselines beside the encoder.
         json: Print one JSON object instead of a table.
@@ -37,7 +38,7 @@ class Probe:
     data: Positional[Path]
     target: tuple[str, ...] = ()
     layer: Literal["output", "map"] = "output"
-    head: Literal["kernel", "ridge"] = "kernel"
+    head: Literal["kernel", "ridge", "neighbours"] = "kernel"
     camera: str | None = None
     baselines: bool = True
     json: bool = False

@@ -2,73 +2,89 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_robot.methods import Loss, Method, Objective
+from ssl_robot.heads import exact, mlp
+from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, pairs
 
 
 @dataclass(frozen=True)
 class Simsiam(Method):
-    """Two views predict each other; what is predicted gets no gradient.
+    """Two views predict each other; what is predicted gets no gradient (Chen and He 2021).
 
     Attributes:
-        width: Of the projector's hidden layers and output; the paper's 2048 suits ResNet-50.
+        width: Of the projector's layers, and so of the embedding; the paper's 2048 suits ResNet-50.
         layers: Of the projector: 2 for small images, 3 for ImageNet.
-        stop_gradient: Without it the embeddings collapse to one point.
+        stop_gradient: Without it the embeddings collapse (section 4.1).
+        predictor: A small network, none (collapses), or one that stays as it was drawn (learns nothing; section 4.2).
+        predictor_lr: Whether the predictor's rate decays like the others' or stays, which is a little better.
+        symmetric: Whether both views predict, or the first one only (section 4.6).
+        similarity: Cosine, or cross-entropy of softmaxes over the channels (section 4.5).
+        bn: Batch norm in the heads: none, in hidden layers, also on the projector's output (default), or also on the
+            predictor's (section 4.4).
     """
+
+    small: ClassVar[Preset] = Preset()
+    paper: ClassVar[Preset] = Preset(
+        training={"lr": 0.05, "batch_size": 512, "epochs": 100, "warmup": 0.0}, method={"width": 2048, "layers": 3}
+    )
 
     width: int = 512
     layers: int = 2
     stop_gradient: bool = True
+    predictor: Literal["mlp", "none", "fixed"] = "mlp"
+    predictor_lr: Literal["constant", "cosine"] = "constant"
+    symmetric: bool = True
+    similarity: Literal["cosine", "cross_entropy"] = "cosine"
+    bn: Literal["none", "hidden", "default", "all"] = "default"
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""
         return _Siamese(self, backbone, width)
 
 
+@exact
+def cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Minus the mean cosine, in [-1, 1]."""
+    return -F.cosine_similarity(prediction, target).mean()
+
+
+@exact
+def cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
+    """Of the target's softmax over its channels, as seen by the prediction's."""
+    return -(target.softmax(1) * prediction.log_softmax(1)).sum(1).mean()
+
+
 class _Siamese(Objective):
     def __init__(self, method: Simsiam, backbone: nn.Module, width: int) -> None:
         super().__init__()
-        self.stop_gradient = method.stop_gradient
-        self.backbone = backbone
-        self.projector = _projector(width, method.width, method.layers)
-        bottleneck = method.width // 4
-        self.predictor = nn.Sequential(*_block(method.width, bottleneck), nn.Linear(bottleneck, method.width))
+        self.method, self.backbone = method, backbone
+        d, norm = method.width, method.bn != "none"
+        last = "plain norm" if method.bn in ("default", "all") else "linear"
+        self.projector = mlp([width, *[d] * method.layers], last, norm)
+        self.predictor: nn.Module = nn.Identity()
+        if method.predictor != "none":
+            self.predictor = mlp([d, d // 4, d], "norm" if method.bn == "all" else "linear", norm)
+        self.predictor.requires_grad_(method.predictor != "fixed")
+        self.distance = cosine if method.similarity == "cosine" else cross_entropy
 
-    def forward(self, views: Sequence[Tensor]) -> Loss:
-        """Minus the mean cosine of predictions and targets, in [-1, 1]; each view has its own batch statistics.
+    def forward(self, views: Sequence[Tensor], drawn: Sequence[Drawn] = ()) -> Loss:
+        """The mean distance of predictions and targets; every view has its own batch statistics.
 
         Every view predicts every other one; where some are smaller (multi-crop), only the large ones are predicted.
         """
-        embeddings = [self.projector(self.backbone(view)) for view in views]
-        predictions = [self.predictor(embedding) for embedding in embeddings]
-        largest = max(view.shape[-1] for view in views)
-        large = [i for i, view in enumerate(views) if view.shape[-1] == largest]
-        pairs = [(i, j) for j in large for i in range(len(views)) if i != j]
-        total = torch.stack([self._distance(predictions[i], embeddings[j]) for i, j in pairs]).mean()
-        return Loss(total, {"loss": total.detach()}, torch.stack(embeddings[:2]).detach())
-
-    def _distance(self, prediction: Tensor, target: Tensor) -> Tensor:
-        if self.stop_gradient:
-            target = target.detach()
-        # in full precision: near the optimum a cosine differs from 1 by less than half precision can say
-        return -F.cosine_similarity(prediction.float(), target.float()).mean()
+        features = self.through(self.backbone, views)
+        embeddings = self.through(self.projector, features)
+        predictions = self.through(self.predictor, embeddings)
+        targets = [z.detach() for z in embeddings] if self.method.stop_gradient else embeddings
+        chosen = pairs(views, self.method.symmetric)
+        total = torch.stack([self.distance(predictions[i], targets[j]) for i, j in chosen]).mean()
+        return Loss(total, {"loss": total.detach()}, torch.stack(embeddings[:2]).detach(), features)
 
     def constant_rate(self) -> list[nn.Parameter]:
-        """The predictor must keep adapting: its rate does not decay (paper, section 4.2)."""
-        return list(self.predictor.parameters())
-
-
-def _block(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
-
-
-def _projector(inputs: int, width: int, layers: int) -> nn.Sequential:
-    """Linear layers with batch norm; the last has no ReLU, and no scale and offset of its own."""
-    widths = [inputs] + [width] * layers
-    blocks = [layer for pair in pairwise(widths) for layer in _block(*pair)]
-    return nn.Sequential(*blocks[:-2], nn.BatchNorm1d(width, affine=False))
+        """The predictor must keep adapting: its rate does not decay (section 4.2)."""
+        return list(self.predictor.parameters()) if self.method.predictor_lr == "constant" else []

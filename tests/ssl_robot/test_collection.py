@@ -7,21 +7,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssl_robot.arrays import Arrays
 from ssl_robot.collection import Collection
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label
 from ssl_robot.loader import Loader
 from ssl_robot.training import Training, chances
-from tests.conftest import Memory
 
 ANGLE, PLACE = Label.plain("angle", 1), Label.plain("place", 2)
 
 
-def part(first: int, lengths: list[int], **labels: tuple[Label, Any]) -> Memory:
+def part(first: int, lengths: list[int], **labels: tuple[Label, Any]) -> Arrays:
     count = sum(lengths)
     frames = np.empty((count, 4, 4, 3), np.uint8)
     frames[:] = np.arange(first, first + count)[:, None, None, None]
-    return Memory(frames, lengths, labels)
+    return Arrays(frames, lengths, labels)
 
 
 def numbers(count: int, width: int) -> Any:
@@ -55,7 +55,7 @@ def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(InputError, match="name at least one"):
         Collection([])
     with pytest.raises(InputError, match=r"\(4, 4, 3\) and \(8, 8, 3\)"):
-        Collection([part(0, [3]), Memory(np.zeros((2, 8, 8, 3), np.uint8))])
+        Collection([part(0, [3]), Arrays(np.zeros((2, 8, 8, 3), np.uint8))])
 
 
 def test_the_fingerprint_changes_with_any_part() -> None:

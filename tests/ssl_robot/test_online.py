@@ -28,18 +28,17 @@ def encoder() -> Encoder:
 
 @pytest.mark.parametrize("half", [False, True])
 def test_what_the_features_hold_is_read(coloured: Any, half: bool) -> None:
-    watched = Watched.of(coloured, np.arange(COUNT))
+    watched = Watched.of(coloured, np.arange(COUNT), half)
     assert watched is not None
-    scores = watched.scores(encoder(), half)
+    scores = watched(encoder())
     assert set(scores) == {"ridge_r2", "knn_r2"}
     assert min(scores.values()) > 0.9
 
 
 def test_half_precision_says_nearly_the_same_and_changes_no_weights(coloured: Any) -> None:
-    watched, trained = Watched.of(coloured, np.arange(COUNT)), encoder().train()
-    assert watched is not None
+    trained = encoder().train()
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    exact, quick = (watched.scores(trained, half) for half in (False, True))
+    exact, quick = (Watched.of(coloured, np.arange(COUNT), half)(trained) for half in (False, True))
     for name, score in exact.items():
         assert quick[name] == pytest.approx(score, abs=0.02)
     assert trained.training
@@ -48,11 +47,11 @@ def test_half_precision_says_nearly_the_same_and_changes_no_weights(coloured: An
 
 def test_to_look_is_cheap_beside_an_epoch(coloured: Any) -> None:
     for rows, expected in ((COUNT, COUNT // 16), (200, 64), (40, 40)):
-        watched = Watched.of(coloured, np.arange(rows))
+        watched = Watched.of(coloured, np.arange(rows), False)
         assert watched is not None
         assert len(watched.frames) == expected
 
 
 def test_nothing_is_watched_where_there_is_nothing_to_read(memory: Any, coloured: Any) -> None:
-    assert Watched.of(memory(coloured.images), np.arange(COUNT)) is None  # no labels
-    assert Watched.of(coloured, np.arange(10)) is None  # one episode
+    assert Watched.of(memory(coloured.images), np.arange(COUNT), False) is None  # no labels
+    assert Watched.of(coloured, np.arange(10), False) is None  # one episode

@@ -13,7 +13,7 @@ from ssl_robot import backbones
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.encoder import Encoder
 from ssl_robot.methods.simsiam import Simsiam
-from ssl_robot.monitors import spread
+from ssl_robot.monitors import spread, vitals
 from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
 from ssl_robot.run import CollapseError
@@ -159,7 +159,7 @@ def late_std(frames: FrameStore, out: Path, stop_gradient: bool) -> float:
     """Standard deviation up to sign, median of a run's second half."""
     seen: list[float] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ssl_robot.monitors.spread", lambda z: (seen.append(std_up_to_sign(z)), spread(z))[1])
+        patched.setattr("ssl_robot.run.vitals", lambda views: (seen.append(std_up_to_sign(views[0])), vitals(views))[1])
         trained(frames, out, stop_gradient, on_collapse="warn")
     return float(np.median(seen[len(seen) // 2 :]))
 

@@ -1,0 +1,85 @@
+"""Where the studies' frames and questions come from: recorded once, by the project's own commands."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_robot.errors import InputError
+
+# What records each world's files; {folder} is where they go.
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "pusht": (
+        "collect gym_pusht/PushT-v0 --out {folder}/pusht.h5 --frames 6000 --size 64 --reset-every 20",
+        "collect gym_pusht/PushT-v0 --out {folder}/pusht-poses.h5 --frames 2000 --size 64 --reset-every 1 "
+        "--seed 100000",
+    ),
+    "reacher": ("collect Reacher-v5 --out {folder}/reacher.h5 --frames 8000 --size 64 --explorer pink_noise",),
+    "g1": ("import {g1} --out {folder}/g1.h5 --size 64",),
+}
+_TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "pusht": {"poses/block": (), "agent_pos": ()},
+    "reacher": {"state": ("0", "1", "2", "3", "4", "5")},  # cosines and sines of two joints, place of the target
+    "g1": {
+        "observation.state": (
+            "kRightShoulderPitch", "kRightShoulderRoll", "kRightShoulderYaw", "kRightElbow", "kRightWristRoll",
+            "kRightWristPitch", "kRightWristYaw",
+        )
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class World:
+    """Files to learn from and to ask about.
+
+    Attributes:
+        name: One of those that are known.
+        data: Recording to pre-train on.
+        probed: Recording with labels; may be the same.
+        targets: Labels to read and which of their components; all, if none are named.
+        size: Height and width of the views.
+    """
+
+    name: str
+    data: Path
+    probed: Path
+    targets: Mapping[str, Sequence[str]]
+    size: int = 64
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """What the files hold, for a key."""
+        from ssl_robot.datasets.store import FrameStore
+
+        return FrameStore(self.data).fingerprint, FrameStore(self.probed).fingerprint
+
+
+def world(name: str, folder: Path, g1: Path | None = None) -> World:
+    """A world whose files are recorded first, if they are not there.
+
+    Args:
+        name: Which one.
+        folder: Where its files are or go.
+        g1: LeRobot dataset of a real Unitree G1, for the world of that name.
+
+    Raises:
+        InputError: If the real recording is asked for, is not there and not given.
+    """
+    from ssl_robot.experiments.cli import main
+
+    for command in COMMANDS[name]:
+        words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
+        out = Path(words[words.index("--out") + 1])
+        if out.is_file():
+            continue
+        if name == "g1" and g1 is None:
+            raise InputError(
+                "G1 cannot be simulated: give the recording's folder to --g1, or leave it out of --worlds."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        if main(words) != 0:
+            raise InputError(f"'ssl-robot {shlex.join(words)}' failed: see above.")
+    data = folder / f"{name}.h5"
+    poses = folder / f"{name}-poses.h5"
+    return World(name, data, poses if poses.is_file() else data, _TARGETS[name])

@@ -1,0 +1,46 @@
+"""Which rate and optimiser each method learns with on a few thousand frames: where its preset called small is from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_robot.experiments.studies._tables import markdown, written
+from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
+from ssl_robot.experiments.studies._worlds import World, world
+
+_RATES = (("sgd", 0.5), ("sgd", 1.0), ("sgd", 2.0), ("adamw", 2e-3), ("adamw", 6e-3))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Every method with a few rates of SGD and AdamW, then with a few of its own settings; PushT alone is looked at.
+
+    Attributes:
+        epochs: Passes over the frames, fewer than a user would make.
+        seeds: Of each.
+        only: Methods; all of them if none are named.
+    """
+
+    epochs: int = 6
+    seeds: int = 1
+    only: tuple[str, ...] = ()
+
+    def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
+        """The table, as Markdown; the scores are in ``tuning.csv``."""
+        from ssl_robot.experiments.commands._outline import names
+
+        place = world("pusht", data)
+        methods = self.only or names("methods")
+        trials = [Trial(RANDOM, place, seed, RANDOM) for seed in range(3)]
+        trials += [trial for method in methods for trial in self._rates(place, method)]
+        outcomes = run(trials, out, workers)
+        written(out / "tuning.csv", outcomes)
+        return markdown(outcomes)
+
+    def _rates(self, place: World, method: str) -> Sequence[Trial]:
+        usual = {"epochs": self.epochs, "weight_decay": 1e-4}
+        return [
+            Trial(f"{method} {kind} {rate:g}", place, seed, method, {}, {**usual, "optimizer": kind, "lr": rate})
+            for kind, rate in _RATES
+            for seed in range(self.seeds)
+        ]

@@ -1,0 +1,84 @@
+"""MoCo v2 (Chen, Fan, Girshick and He 2020, https://arxiv.org/abs/2003.04297; He 2020, https://arxiv.org/abs/1911.05722)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_robot.contrast import among_earlier
+from ssl_robot.distributed import gathered
+from ssl_robot.heads import mlp
+from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, pairs
+from ssl_robot.teacher import Queue, follow, teacher_of
+
+
+@dataclass(frozen=True)
+class Mocov2(Method):
+    """A view finds its key, made by a slow copy of the network, among the keys of earlier batches (He 2020).
+
+    Attributes:
+        hidden: Width of the projector's hidden layer (MoCo v2, section 3; 2048 for ResNet-50).
+        width: Of its output.
+        queue: How many earlier keys; 65,536 for a million pictures, here at most a good part of the frames.
+        keep: Share of the slow copy that stays at each step; .999 over ImageNet's many steps.
+        temperature: Divides the cosines.
+        symmetric: Whether both views ask, as in SimSiam's comparison, or the first one only.
+        splits: Parts in which a batch goes through the slow copy, so that batch norm, which sees all of it for the
+            queries, cannot give the answer away; stands in for shuffling between GPUs (He 2020, section 3.3).
+    """
+
+    small: ClassVar[Preset] = Preset()
+    paper: ClassVar[Preset] = Preset(
+        recipe="mocov2",
+        training={"lr": 0.03, "batch_size": 256, "epochs": 200, "warmup": 0.0},
+        method={"hidden": 2048, "queue": 65_536, "keep": 0.999, "symmetric": False, "splits": 8},
+    )
+
+    hidden: int = 512
+    width: int = 128
+    queue: int = 2048
+    keep: float = 0.99
+    temperature: float = 0.2
+    symmetric: bool = True
+    splits: int = 1
+
+    def build(self, backbone: nn.Module, width: int) -> Objective:
+        """The objective on top of a backbone whose vectors have this width."""
+        return _Queued(self, backbone, width)
+
+
+class _Queued(Objective):
+    def __init__(self, method: Mocov2, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.method, self.backbone = method, backbone
+        self.projector = mlp([width, method.hidden, method.width], norm=False)
+        self.teacher = teacher_of(backbone, self.projector)
+        self.queue = Queue(method.queue, method.width)
+
+    def begin(self, epoch: float, epochs: int) -> None:
+        """The slow copy follows before it makes keys."""
+        follow(self.teacher, self.backbone, self.projector, keep=self.method.keep)
+
+    def forward(self, views: Sequence[Tensor], drawn: Sequence[Drawn] = ()) -> Loss:
+        """The mean over the pairs; the keys join the queue afterwards."""
+        chosen = pairs(views, self.method.symmetric)
+        asking, asked = sorted({i for i, _ in chosen}), sorted({j for _, j in chosen})
+        features = self.through(self.backbone, [views[i] for i in asking])
+        queries = dict(zip(asking, self.through(self.projector, features), strict=True))
+        keys = {j: self._keys(views[j]) for j in asked}
+        earlier = self.queue.vectors[0].clone()
+        losses = [among_earlier(queries[i], keys[j], earlier, self.method.temperature) for i, j in chosen]
+        total = torch.stack(losses).mean()
+        for j in asked:
+            self.queue.put(gathered(keys[j])[None])
+        seen = torch.stack([queries[0].float().detach(), keys[1]])
+        return Loss(total, {"loss": total.detach()}, seen, features)
+
+    @torch.no_grad()
+    def _keys(self, view: Tensor) -> Tensor:
+        """Of unit length, (b, width); each part of the batch has its own batch statistics."""
+        keys = torch.cat([self.teacher(part) for part in view.chunk(self.method.splits)])
+        return F.normalize(keys.float(), dim=1)
