@@ -74,10 +74,10 @@ def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
         pairs = _pairs(path, plan)
         base = LIGHTLY if LIGHTLY in pairs else NAIVE
         ready = {name: 0 if name == NAIVE else _READY for name in pairs}
-        fed = {name: _fed(source, plan, ready[name]) for name, source in pairs.items()}
+        taken = {name: _taken(source, plan, ready[name]) for name, source in pairs.items()}
         stepped = {name: _Steps(source, plan, ready[name]) for name, source in pairs.items()}
         stepped["the network alone, on random tensors"] = _Steps(_random(plan), plan, 0)
-        inputs = alternated(fed, base, plan.rounds, "input", _REST)
+        inputs = alternated(taken, base, plan.rounds, "input", _REST)
         steps = alternated(stepped, base, plan.rounds, "step", _REST)
         noted = [replace(row, note=f"input {stepped[row.name].share:.1%} of the time") for row in steps]
         return [(f"input, {plan}", base, inputs), (f"input and step of '{plan.backbone}', {plan}", base, noted)]
@@ -153,7 +153,7 @@ def _random(plan: Plan) -> Pairs:
     return repeat(pair)
 
 
-def _fed(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
+def _taken(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
     def take(turn: int) -> int:
         for _ in range(ready):
             next(pairs)
