@@ -4,7 +4,8 @@ A backbone maps (b, 3, h, w) to a map (b, c, h', w') by ``features``, and that t
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +43,20 @@ def _small() -> Backbone:
     return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
-def _resnet18() -> Backbone:
-    """ResNet-18 with the stem for small images: 3x3, stride 1, no max-pooling (He 2016, as used on CIFAR)."""
-    from torchvision.models import resnet18
+def _resnet(name: str, stem: Literal["small", "large"]) -> Backbone:
+    """One of torchvision's ResNets (He 2016).
 
-    network = resnet18()
-    network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    layers = [network.conv1, network.bn1, network.relu, network.layer1, network.layer2, network.layer3, network.layer4]
+    Args:
+        name: As torchvision has it.
+        stem: 3x3, stride 1 and no pooling, as used on CIFAR; or 7x7, stride 2 and max-pooling, as on ImageNet.
+    """
+    from torchvision.models import get_model
+
+    network: Any = get_model(name)
+    begin: list[nn.Module] = [network.conv1, network.bn1, nn.Sequential(network.relu, network.maxpool)]
+    if stem == "small":
+        begin = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), network.bn1, network.relu]
+    layers = [*begin, network.layer1, network.layer2, network.layer3, network.layer4]
     return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
@@ -103,7 +111,14 @@ def _timm(name: str, weights: dict[str, Any]) -> Backbone:
     return Backbone(_Last(network), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
-BACKBONES: dict[str, Callable[[], Backbone]] = {"resnet18": _resnet18, "small": _small, "wide": _wide}
+LARGE = "-large"  # ends the name of a ResNet with ImageNet's stem
+_RESNETS = ("resnet18", "resnet34", "resnet50")
+BACKBONES: dict[str, Callable[[], Backbone]] = {
+    **{name: partial(_resnet, name, "small") for name in _RESNETS},
+    **{f"{name}{LARGE}": partial(_resnet, name, "large") for name in _RESNETS},
+    "small": _small,
+    "wide": _wide,
+}
 
 
 def build(name: str, seed: int, weights: dict[str, Any] | None = None) -> Backbone:

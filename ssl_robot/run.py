@@ -22,6 +22,7 @@ from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.feed import Fed, fed
 from ssl_robot.frames import Frames
+from ssl_robot.heap import keep_freed
 from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method, Objective
 from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
@@ -76,6 +77,8 @@ class Run:
     ) -> None:
         self.training = training
         device = training.chosen_device()
+        if device.type == "cpu":
+            keep_freed()
         self.fabric = _fabric(device, training.half(device))
         device = self.fabric.device
         self.first = self.fabric.global_rank == 0

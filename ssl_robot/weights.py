@@ -16,7 +16,7 @@ from ssl_robot.encoder import FILE, Card, Encoder, load
 from ssl_robot.errors import InputError
 
 PUBLISHED = "pretrained"
-_STEM = "features.0.weight"  # 7x7 in published ResNets, 3x3 in ours for small images
+_STEM = "features.0.weight"  # 7x7 in published ResNets, 3x3 in those for small images
 _LAYERS = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -103,16 +103,17 @@ def _published(name: str, seed: int, file: Path | None) -> backbones.Backbone:
     try:
         if name.startswith("timm:"):
             return backbones.build(name, seed, {"pretrained": True, **overlay})
-        if name == "resnet18":
-            from torchvision.models import ResNet18_Weights
+        if name.startswith("resnet"):
+            from torchvision.models import get_model_weights
 
-            network = backbones.build(name, seed)
-            found = _of_torchvision(ResNet18_Weights.DEFAULT.get_state_dict(progress=False))
-            network.load_state_dict({**network.state_dict(), **{k: v for k, v in found.items() if k != _STEM}})
+            network, published = backbones.build(name, seed), get_model_weights(name.removesuffix(backbones.LARGE))
+            found = _of_torchvision(published["DEFAULT"].get_state_dict(progress=False))
+            fresh = network.state_dict()
+            network.load_state_dict({**fresh, **{k: v for k, v in found.items() if v.shape == fresh[k].shape}})
             return network
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"The weights of {name} are not to be had ({str(error).strip().splitlines()[0]}): download them, and give "
             "the file to --start."
         ) from None
-    raise InputError(f"Nobody publishes weights of '{name}': give resnet18 or timm:NAME, or a run to --start.")
+    raise InputError(f"Nobody publishes weights of '{name}': give a ResNet or timm:NAME, or a run to --start.")

@@ -19,6 +19,7 @@ from ssl_robot.experiments.benchmarks.loader import pusht, video, written
 from ssl_robot.experiments.benchmarks.timing import Timed, alternated
 from ssl_robot.experiments.benchmarks.views import Setting, kornia_pipeline
 from ssl_robot.feed import fed
+from ssl_robot.heap import keep_freed
 from ssl_robot.loader import Loader
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.recipes import Recipe
@@ -28,6 +29,7 @@ from ssl_robot.views import Views
 
 LIGHTLY = "lightly, 2 workers"
 NAIVE = "Kornia as documented, h5py"
+_REST = 1.0  # seconds between two turns: workers fill their queues, and leave the cores to the next
 _READY = 4  # batches that workers and threads make while it is others' turn: taken first, and not counted
 Pairs = Iterator[list[Tensor]]
 
@@ -65,17 +67,18 @@ def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
     """Title, baseline and rows of two tables: the input by itself, and with the network's step."""
     frames = pusht(plan.frames, plan.size) if plan.kind == "pusht" else video(plan.frames, plan.size)
     path = written(folder / "frames.h5", frames, raw=False).path
+    keep_freed()  # as pre-training does; it serves all candidates
     before = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
         pairs = _pairs(path, plan)
         base = LIGHTLY if LIGHTLY in pairs else NAIVE
         ready = {name: 0 if name == NAIVE else _READY for name in pairs}
-        fed = {name: _fed(source, plan, ready[name]) for name, source in pairs.items()}
+        taken = {name: _taken(source, plan, ready[name]) for name, source in pairs.items()}
         stepped = {name: _Steps(source, plan, ready[name]) for name, source in pairs.items()}
         stepped["the network alone, on random tensors"] = _Steps(_random(plan), plan, 0)
-        inputs = alternated(fed, base, plan.rounds, "input")
-        steps = alternated(stepped, base, plan.rounds, "step")
+        inputs = alternated(taken, base, plan.rounds, "input", _REST)
+        steps = alternated(stepped, base, plan.rounds, "step", _REST)
         noted = [replace(row, note=f"input {stepped[row.name].share:.1%} of the time") for row in steps]
         return [(f"input, {plan}", base, inputs), (f"input and step of '{plan.backbone}', {plan}", base, noted)]
     finally:
@@ -150,7 +153,7 @@ def _random(plan: Plan) -> Pairs:
     return repeat(pair)
 
 
-def _fed(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
+def _taken(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
     def take(turn: int) -> int:
         for _ in range(ready):
             next(pairs)

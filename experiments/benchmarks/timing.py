@@ -31,7 +31,7 @@ class Timed:
 
 
 def alternated(
-    candidates: Mapping[str, Callable[[int], int]], baseline: str, rounds: int, title: str = "bench"
+    candidates: Mapping[str, Callable[[int], int]], baseline: str, rounds: int, title: str = "bench", rest: float = 0
 ) -> list[Timed]:
     """Run every candidate once per round, in an order that changes, for each leaves caches and heap to the next.
 
@@ -40,11 +40,13 @@ def alternated(
         baseline: The candidate that the others are compared with.
         rounds: How often; one more comes first and does not count.
         title: Of the progress bar.
+        rest: Seconds between two turns, in which what works in the background comes to an end.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     counts: dict[str, int] = {}
     for turn in tqdm(range(rounds + 1), desc=title, unit="round"):
         for name in np.random.default_rng(turn).permutation(list(candidates)).tolist():
+            time.sleep(rest)
             began = time.perf_counter()
             counts[name] = candidates[name](turn)
             seconds[name].append(time.perf_counter() - began)

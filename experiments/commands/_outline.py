@@ -89,8 +89,8 @@ def shaped(base: type, words: Sequence[str]) -> type:
         words: The command line.
     """
     methods, remedies = names("methods"), names("remedies")
-    method = next(iter(_after(words, "--method", methods)), "simsiam")
-    preset = next(iter(_after(words, "--preset", ("small", "paper"))), "small")
+    method = next(iter(_after(words, "--method", methods, most=1)), "simsiam")
+    preset = next(iter(_after(words, "--preset", ("small", "paper"), most=1)), "small")
     outlines = {method: outline("methods", method, preset)}
     outlines |= {name: outline("remedies", name) for name in _after(words, "--remedies", remedies)}
     _check_chosen(words, outlines, {"--method": methods, "--remedies": remedies})
@@ -140,8 +140,14 @@ def _several(kind: Any) -> Any:
     return tuple.__class_getitem__((kind, ...))
 
 
-def _after(words: Sequence[str], option: str, known: Sequence[str]) -> list[str]:
+def _after(words: Sequence[str], option: str, known: Sequence[str], most: int | None = None) -> list[str]:
     """What is given to an option.
+
+    Args:
+        words: The command line.
+        option: As ``--method``.
+        known: What it may be.
+        most: How many words belong to it; none: all up to the next option.
 
     Raises:
         InputError: If it is not known.
@@ -153,7 +159,7 @@ def _after(words: Sequence[str], option: str, known: Sequence[str]) -> list[str]
         elif word == option:
             rest = words[place + 1 :]
             end = next((i for i, value in enumerate(rest) if value.startswith("--")), len(rest))
-            given = list(rest[:end])
+            given = list(rest[:end])[:most]
     for value in given:
         if value not in known:
             raise InputError(f"'{value}' is not known to {option}: choose from {', '.join(known)}.")

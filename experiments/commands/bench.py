@@ -24,7 +24,7 @@ class Bench:
         what: Random batches from a file, what recording costs, what codecs make of a recording's frames, augmented
             views of a batch, which are also held against other libraries' pixels, pre-training from end to end, or on
             files of ten thousand frames, half a million and a million (scale), or with its monitors and records and
-            without (overhead).
+            without (overhead), or every method's step beside the passes that it is made of (methods).
         frames: Frames of the file (loader, 20,000; pretrain, 4,000; overhead, 2,000) or of a round (compression,
             20,000; views, 256), or steps of a round (record, 20,000).
         size: Height and width of the frames (96; pretrain, 84; overhead, 64), or of the views (64, 96 and 224 in turn).
@@ -40,7 +40,7 @@ class Bench:
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale", "overhead"]]
+    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale", "overhead", "methods"]]
     frames: int | None = None
     size: int | None = None
     batch: int = 256
@@ -79,12 +79,14 @@ class Bench:
         return 0
 
     def _tables(self, folder: Path) -> "list[tuple[str, str, list[Timed]]]":
-        from ssl_robot.experiments.benchmarks import compression, loader, record, scale
+        from ssl_robot.experiments.benchmarks import compression, loader, methods, record, scale
 
         if self.what == "pretrain":
             return self._pretraining(folder)
         if self.what == "overhead":
             return self._overhead(folder)
+        if self.what == "methods":
+            return methods.run(methods.Plan(self.size or 64, self.batch, self.backbone, self.rounds, self.threads))
         if self.what == "scale":
             most = self.frames or 1_000_000
             return scale.run(folder, (most // 100, most // 2, most), self.size or 64, self.rounds)

@@ -24,7 +24,8 @@ class Pretrain:
         method: Objective; --method NAME --help shows what it can be set to, with the paper it comes from.
         preset: Settings that learn within minutes on thousands of frames, or those that the method's authors published.
         remedies: Further tasks that keep in the encoder what the views would hide.
-        backbone: Network: small, resnet18 or wide, or timm:NAME for one of timm's.
+        backbone: Network: small or wide; resnet18, resnet34 or resnet50 for small images, with -large for those of 224
+            pixels; or timm:NAME for one of timm's.
         start: Weights to begin with: a run, a file of weights, or pretrained for what timm or torchvision publish.
         recipe: Views: simsiam, simclr, mocov2, byol, swav, dino, time, tcn, crop, colour, rad, shift or none, or a YAML
             file.

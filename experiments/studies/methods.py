@@ -23,8 +23,8 @@ class Methods:
         worlds: Where; those that were not tuned on say more.
     """
 
-    epochs: int = 10
-    seeds: int = 3
+    epochs: int = 8
+    seeds: int = 2
     worlds: tuple[str, ...] = ("pusht", "reacher", "g1")
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:

@@ -108,10 +108,25 @@ def test_candidates_take_turns() -> None:
     assert next(row.ratio for row in rows if row.name == "b") == 1
 
 
+def test_a_rest_between_two_turns_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.sleep", lambda seconds: now.append(now[-1] + seconds))
+    monkeypatch.setattr("time.perf_counter", lambda: now[-1])
+
+    def candidate(turn: int) -> int:
+        now.append(now[-1] + 2)
+        return 10
+
+    rows = alternated({"a": candidate, "b": candidate}, "b", 3, rest=50)
+    assert [row.frames_per_s for row in rows] == [5, 5]
+    assert now[-1] == 4 * 2 * (50 + 2)
+
+
 def test_impossible_wishes_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "compression"]) == 2
     assert "--data RECORDING.h5" in capsys.readouterr().err
     assert main(["bench", "loader", "--rounds", "0"]) == 2
+    assert main(["bench", "pretrain", "--steps", "0"]) == 2
     assert main(["bench", "views", "--size", "0"]) == 2
     assert main(["bench", "views", "--threads", "-1"]) == 2
     assert main(["bench", "views", "--size", "4"]) == 2

@@ -35,6 +35,7 @@ LEVELS = (
         "interrupts",
         "distributed",
         "workers",
+        "heap",
     ),
     ("heads",),
     ("contrast", "teacher"),

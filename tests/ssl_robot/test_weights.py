@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torchvision.models import resnet18
+from torchvision.models import get_model, resnet18
 
 from ssl_robot import backbones, weights
 from ssl_robot.encoder import Card, Encoder, load
@@ -51,6 +51,17 @@ def test_torchvisions_names_become_ours(tmp_path: Path, kind: str) -> None:
     assert torch.equal(ours["features.6.1.conv2.weight"], theirs["layer4.1.conv2.weight"])
     assert torch.equal(ours["features.1.running_var"], theirs["bn1.running_var"])
     assert torch.equal(ours["features.0.weight"], backbones.build("resnet18", 0).state_dict()["features.0.weight"])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_large_stem_is_torchvisions_network_to_the_bit(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(3)
+    theirs = get_model(name).eval()
+    torch.save(theirs.state_dict(), tmp_path / "weights.pt")
+    ours = weights.begun(card(f"{name}-large"), 0, str(tmp_path / "weights.pt")).backbone.eval()
+    theirs.fc, images = torch.nn.Identity(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(ours(images), theirs(images))
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
