@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Last = Literal["linear", "norm", "plain norm"]
+Last = Literal["linear", "plain linear", "norm", "plain norm"]
 
 
 def mlp(
@@ -21,7 +21,7 @@ def mlp(
 
     Args:
         widths: Of the input, the hidden layers and the output.
-        last: What ends it: a linear layer, batch norm too, or batch norm without scale and offset of its own.
+        last: What ends it: a linear layer, one without bias, batch norm, or batch norm without scale and offset.
         norm: Whether hidden layers have batch norm.
         activation: Other than ReLU.
     """
@@ -31,7 +31,7 @@ def mlp(
         layers += [nn.BatchNorm1d(outputs)] if norm else []
         layers.append(activation() if activation is not None else nn.ReLU(inplace=True))
     layers.append(nn.Linear(widths[-2], widths[-1], bias=last == "linear"))
-    if last != "linear":
+    if last in ("norm", "plain norm"):
         layers.append(nn.BatchNorm1d(widths[-1], affine=last == "norm"))
     return nn.Sequential(*layers)
 

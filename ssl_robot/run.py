@@ -336,10 +336,10 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
 
 
 def _shortened(objective: nn.Module, most: float | None) -> Tensor:
-    """Length of the gradient over all parameters, before it is cut to what is allowed."""
+    """Length of the gradient over all parameters, before each one's is cut to what is allowed."""
     norm = nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
-    if most is not None:
-        nn.utils.clip_grads_with_norm_(objective.parameters(), most, norm)
+    for parameter in objective.parameters() if most is not None else ():
+        nn.utils.clip_grad_norm_(parameter, most)
     return norm
 
 

@@ -60,11 +60,13 @@ class Queue(nn.Module):
         self.register_buffer("vectors", nn.functional.normalize(torch.randn(sets, size, width), dim=2))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
         self.register_buffer("held", torch.zeros((), dtype=torch.int64))
+        self._full = False
 
     @property
     def full(self) -> bool:
         """Whether all that it holds has been put there."""
-        return int(self.held) >= self.vectors.shape[1]
+        self._full = self._full or int(self.held) >= self.vectors.shape[1]  # a device is asked until it says yes
+        return self._full
 
     @torch.no_grad()
     def put(self, vectors: Tensor) -> None:

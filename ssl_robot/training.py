@@ -20,6 +20,7 @@ _LEAST = {
     "size": 16,
     "lr": 0,
     "warmup": 0,
+    "spared_lr": 0,
     "momentum": 0,
     "weight_decay": 0,
     "weight_decay_end": 0,
@@ -47,7 +48,9 @@ class Training:
         weight_decay: On all parameters, as in SimSiam.
         weight_decay_end: Where it goes along a cosine; none: it stays.
         spare: Leave biases and norms out of weight decay, and of what LARS adapts.
-        clip: Largest length of the gradient; longer ones are shortened; none: as they are.
+        spared_lr: Their rate, as a share of the others'.
+        clip: Largest length of each parameter's gradient, as in DINO's code; longer ones are shortened; none: as they
+            are.
         warmup: Epochs over which the rate rises from 0.
         size: Height and width of the views.
         seed: Weights, order of the frames and views follow from it.
@@ -74,6 +77,7 @@ class Training:
     weight_decay: float = 1e-4
     weight_decay_end: float | None = None
     spare: bool = False
+    spared_lr: float = 1.0
     clip: float | None = None
     warmup: float = 1.0
     size: int = 64
@@ -190,7 +194,8 @@ def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, 
     cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
     last = training.weight_decay if training.weight_decay_end is None else training.weight_decay_end
     for group in optimizer.param_groups:
-        group["lr"] = rate * (cosine if group["decays"] else 1.0)
+        share = training.spared_lr if group["spared"] else 1.0
+        group["lr"] = rate * share * (cosine if group["decays"] else 1.0)
         if not group["spared"]:
             group["weight_decay"] = last + (training.weight_decay - last) * cosine
     return rate * cosine

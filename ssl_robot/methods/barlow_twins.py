@@ -28,8 +28,8 @@ class BarlowTwins(Method):
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
-            "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "batch_size": 2048, "epochs": 300,
-            "warmup": 10.0,
+            "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "spared_lr": 0.024, "batch_size": 2048,
+            "epochs": 300, "warmup": 10.0,
         },
         method={"hidden": 8192, "width": 8192},
     )  # fmt: skip

@@ -53,7 +53,9 @@ class _Predicting(Objective):
         self.backbone, self.method = backbone, method
         self.projector = mlp([width, *[method.hidden] * (method.layers - 1), method.width], "plain norm")
         transforms = _patches(backbone)
-        self.predictor = mlp([method.width, method.hidden, method.width], "plain norm" if transforms else "linear")
+        self.predictor = mlp(
+            [method.width, method.hidden, method.width], "plain norm" if transforms else "plain linear"
+        )
         self.teacher = teacher_of(backbone, self.projector)
         for module in transforms if method.freeze_patches else []:
             module.requires_grad_(False)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_robot.distributed import processes, rank
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn
 from ssl_robot.recipes import Recipe
@@ -43,8 +44,8 @@ class _WhichWayUp(Task):
     ) -> Tensor:
         """Cross-entropy of the four orientations; a batch is in random order, so that its rows may take turns."""
         view = views[0]
-        turns = torch.arange(len(view), device=view.device) % 4
-        turned = torch.cat([view[turn::4].rot90(turn, (2, 3)) for turn in range(4)])
-        wanted = torch.cat([turns[turn::4] for turn in range(4)])
+        turns = (torch.arange(len(view)) * processes() + rank()) % 4  # of a row among those of all processes
+        turned = torch.cat([view[turns == turn].rot90(turn, (2, 3)) for turn in range(4)])
+        wanted = turns.sort(stable=True).values.to(view.device)
         scores = self.head(backbone(turned.contiguous(memory_format=torch.channels_last)))
         return F.cross_entropy(scores.float(), wanted)

@@ -201,7 +201,7 @@ def test_impossible_values_are_refused(name: str, value: float) -> None:
 
 
 def test_an_unknown_backbone_is_refused(resets: FrameStore) -> None:
-    with pytest.raises(InputError, match=r"no backbone 'vast': choose from resnet18, small"):
+    with pytest.raises(InputError, match=r"no backbone 'vast': choose from resnet18, .*small, wide"):
         pretrain(resets, ROWS, METHOD, Recipe(), "vast", SHORT, quiet=True)
 
 

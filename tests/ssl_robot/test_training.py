@@ -148,17 +148,17 @@ def test_without_warm_up_the_first_step_has_the_whole_rate() -> None:
     assert schedule(learner, training, 256, 0, 4) == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (None, None), (1e6, None)])
+@pytest.mark.parametrize(("clip", "expected"), [(0.05, 0.05), (None, None), (1e6, None)])
 def test_clipping_shortens_the_gradient_of_a_step(
     resets: FrameStore, monkeypatch: pytest.MonkeyPatch, clip: float | None, expected: float | None
 ) -> None:
-    """To the length that is allowed, over all parameters; shorter ones stay. What is recorded is from before."""
-    lengths: list[float] = []
+    """Each parameter's to the length that is allowed; shorter ones stay. What is recorded is from before."""
+    lengths: list[float] = []  # of the longest parameter's
     made = torch.optim.SGD.step
 
     def noted(self: torch.optim.SGD, *words: Any) -> Any:
-        grads = [p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None]
-        lengths.append(float(torch.cat(grads).norm()))
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        lengths.append(max(float(grad.norm()) for grad in grads))
         return made(self, *words)
 
     monkeypatch.setattr(torch.optim.SGD, "step", noted)
@@ -166,6 +166,6 @@ def test_clipping_shortens_the_gradient_of_a_step(
     pretrain(resets, np.arange(64), Simsiam(width=32), Recipe.named("simsiam"), "small", training, quiet=True)
     assert len(lengths) == 4
     if expected is None:
-        assert min(lengths) > 0.6
+        assert min(lengths) > 0.06
     else:
         assert lengths == pytest.approx([expected] * 4, rel=1e-4)

@@ -78,7 +78,7 @@ def test_heads_have_the_papers_size(built: Build, count: Callable[[nn.Module], i
     by_hand = 768 * 4096 + 4096 * 4096 + 2 * 2 * 4096 + 4096 * 256
     theirs = MoCoProjectionHead(768, 4096, 256, num_layers=3, batch_norm=True)
     assert count(objective.projector) == by_hand == count(theirs) - 2 * 256
-    assert count(objective.predictor) == 256 * 4096 + 2 * 4096 + 4096 * 256 + 256
+    assert count(objective.predictor) == 256 * 4096 + 2 * 4096 + 4096 * 256  # the last layer has no bias
 
 
 def test_head_computes_what_lightlys_computes(built: Build, vectors: Vectors) -> None:
