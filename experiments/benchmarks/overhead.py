@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -72,6 +73,6 @@ def _unwatched() -> Iterator[None]:
     def vitals(embeddings: Tensor) -> Mapping[str, Tensor]:
         return {"spread": healthy, "directions": healthy}
 
-    nothing = {name: lambda *_: healthy for name in ("rank", "_shortened")}
+    nothing: dict[str, Any] = {name: lambda *_: healthy for name in ("rank", "_shortened")}
     with patch.multiple("ssl_robot.run", vitals=vitals, **nothing), patch("ssl_robot.run.Watched.of", lambda *_: None):
         yield
