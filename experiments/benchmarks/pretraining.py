@@ -2,8 +2,9 @@
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count, repeat
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from ssl_robot.views import Views
 LIGHTLY = "lightly, 2 workers"
 NAIVE = "Kornia as documented, h5py"
 _REST = 1.0  # seconds between two turns: workers fill their queues, and leave the cores to the next
-_READY = 4  # batches that workers and threads make while it is others' turn: taken first, and not counted
+_READY = 4  # batches that workers and threads make while it is others' turn: passed over before the clock starts
 Pairs = Iterator[list[Tensor]]
 
 
@@ -73,12 +74,12 @@ def run(folder: Path, plan: Plan) -> list[tuple[str, str, list[Timed]]]:
     try:
         pairs = _pairs(path, plan)
         base = LIGHTLY if LIGHTLY in pairs else NAIVE
-        ready = {name: 0 if name == NAIVE else _READY for name in pairs}
-        taken = {name: _taken(source, plan, ready[name]) for name, source in pairs.items()}
-        stepped = {name: _Steps(source, plan, ready[name]) for name, source in pairs.items()}
-        stepped["the network alone, on random tensors"] = _Steps(_random(plan), plan, 0)
-        inputs = alternated(taken, base, plan.rounds, "input", _REST)
-        steps = alternated(stepped, base, plan.rounds, "step", _REST)
+        taken = {name: _taken(source, plan) for name, source in pairs.items()}
+        stepped = {name: _Steps(source, plan) for name, source in pairs.items()}
+        stepped["the network alone, on random tensors"] = _Steps(_random(plan), plan)
+        first = partial(_pass_over, pairs)
+        inputs = alternated(taken, base, plan.rounds, "input", _REST, first)
+        steps = alternated(stepped, base, plan.rounds, "step", _REST, first)
         noted = [replace(row, note=f"input {stepped[row.name].share:.1%} of the time") for row in steps]
         return [(f"input, {plan}", base, inputs), (f"input and step of '{plan.backbone}', {plan}", base, noted)]
     finally:
@@ -153,10 +154,14 @@ def _random(plan: Plan) -> Pairs:
     return repeat(pair)
 
 
-def _taken(pairs: Pairs, plan: Plan, ready: int) -> Callable[[int], int]:
+def _pass_over(pairs: Mapping[str, Pairs], name: str) -> None:
+    """Take what was made while it was others' turn: what is timed then is made while it is timed."""
+    for _ in range(_READY if name in pairs else 0):
+        next(pairs[name])
+
+
+def _taken(pairs: Pairs, plan: Plan) -> Callable[[int], int]:
     def take(turn: int) -> int:
-        for _ in range(ready):
-            next(pairs)
         return sum(len(next(pairs)[0]) for _ in range(plan.steps))
 
     return take
@@ -168,10 +173,9 @@ class _Steps:
     Args:
         pairs: Views of a batch, (b, 3, size, size) each.
         plan: The network, and how many steps.
-        ready: Batches that are passed over first.
     """
 
-    def __init__(self, pairs: Pairs, plan: Plan, ready: int) -> None:
+    def __init__(self, pairs: Pairs, plan: Plan) -> None:
         backbone = build(plan.backbone, 0)
         objective = Simsiam().build(backbone, width(backbone, plan.size)).train()
         self._objective = objective.to(memory_format=torch.channels_last)
@@ -179,7 +183,7 @@ class _Steps:
         self._half = Training().half(torch.device("cpu"))
         for group in self._optimizer.param_groups:
             group["lr"] = 0.1
-        self._pairs, self._steps, self._ready = pairs, plan.steps, ready
+        self._pairs, self._steps = pairs, plan.steps
         self._waited = self._worked = 0.0
 
     @property
@@ -190,8 +194,6 @@ class _Steps:
     def __call__(self, turn: int) -> int:
         """One round; how many frames it took."""
         frames = 0
-        for _ in range(self._ready):
-            next(self._pairs)
         for _ in range(self._steps):
             began = time.perf_counter()
             pair = [images.contiguous(memory_format=torch.channels_last) for images in next(self._pairs)]

@@ -31,7 +31,12 @@ class Timed:
 
 
 def alternated(
-    candidates: Mapping[str, Callable[[int], int]], baseline: str, rounds: int, title: str = "bench", rest: float = 0
+    candidates: Mapping[str, Callable[[int], int]],
+    baseline: str,
+    rounds: int,
+    title: str = "bench",
+    rest: float = 0,
+    before: Callable[[str], object] = str,
 ) -> list[Timed]:
     """Run every candidate once per round, in an order that changes, for each leaves caches and heap to the next.
 
@@ -41,12 +46,14 @@ def alternated(
         rounds: How often; one more comes first and does not count.
         title: Of the progress bar.
         rest: Seconds between two turns, in which what works in the background comes to an end.
+        before: What is done with a candidate, by its name, before its turn is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     counts: dict[str, int] = {}
     for turn in tqdm(range(rounds + 1), desc=title, unit="round"):
         for name in np.random.default_rng(turn).permutation(list(candidates)).tolist():
             time.sleep(rest)
+            before(name)
             began = time.perf_counter()
             counts[name] = candidates[name](turn)
             seconds[name].append(time.perf_counter() - began)

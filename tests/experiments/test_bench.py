@@ -108,7 +108,7 @@ def test_candidates_take_turns() -> None:
     assert next(row.ratio for row in rows if row.name == "b") == 1
 
 
-def test_a_rest_between_two_turns_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rest_and_what_is_done_before_a_turn_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.sleep", lambda seconds: now.append(now[-1] + seconds))
     monkeypatch.setattr("time.perf_counter", lambda: now[-1])
@@ -117,9 +117,9 @@ def test_a_rest_between_two_turns_is_not_counted(monkeypatch: pytest.MonkeyPatch
         now.append(now[-1] + 2)
         return 10
 
-    rows = alternated({"a": candidate, "b": candidate}, "b", 3, rest=50)
+    rows = alternated({"a": candidate, "b": candidate}, "b", 3, rest=50, before=lambda name: now.append(now[-1] + 7))
     assert [row.frames_per_s for row in rows] == [5, 5]
-    assert now[-1] == 4 * 2 * (50 + 2)
+    assert now[-1] == 4 * 2 * (50 + 7 + 2)
 
 
 def test_impossible_wishes_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
