@@ -166,6 +166,22 @@ def test_rates_follow_the_schedule(resets: FrameStore, monkeypatch: pytest.Monke
     assert sizes[0][0] > predictor
 
 
+@pytest.mark.slow
+def test_a_compiled_network_learns_nearly_the_same(resets: FrameStore, tmp_path: Path) -> None:
+    """And is saved under the same names; after a few steps, before rounding has grown."""
+    short = replace(SHORT, epochs=1)
+    eager, compiled = run(resets, short), run(resets, replace(short, network="compiled"), out=tmp_path)
+    torch.testing.assert_close(weights(compiled), weights(eager), atol=1e-3, rtol=1e-2)
+    assert torch.equal(weights(encoder.load(tmp_path)), weights(compiled))
+
+
+def test_views_that_go_together_are_normalised_together(resets: FrameStore) -> None:
+    """Another encoder: batch norm has seen both views at once."""
+    apart, together = run(resets), run(resets, replace(SHORT, together=True))
+    assert not torch.equal(weights(apart), weights(together))
+    assert torch.corrcoef(torch.stack([weights(apart), weights(together)]))[0, 1] > 0.9
+
+
 def test_too_few_frames_say_so(resets: FrameStore) -> None:
     with pytest.raises(InputError, match="7 frames are too few"):
         run(resets, rows=np.arange(7))
