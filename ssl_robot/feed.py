@@ -42,7 +42,8 @@ def fed(
 
     Who makes a view, and when, changes nothing about it: parameters hang on seed, step and sample. On a CPU idle cores
     make the views of the next batches, a piece each; if all are at work on the network, they make those of the next
-    batch together, between two steps. On a GPU views are made there, when they are asked for.
+    batch together, between two steps; it has been looked up by then. On a GPU views are made there, when they are asked
+    for.
 
     Args:
         source: Places and frames, as a loader gives them.
@@ -59,14 +60,18 @@ def fed(
     with _makers(threads) as pool:
         under_way: list[_Batch] = []
         for number in count(first):
+            for batch in under_way:  # while they are made, the next one is looked up and its parameters are drawn
+                batch.begin(pool)
             with clock.part("load"):
                 found = next(source, None)
             if found is not None:
                 with clock.part("views"):
-                    under_way.append(_Batch(*found, views, number, finish, pool))
+                    under_way.append(_Batch(*found, views, number, finish, whole=pool is None))
+                    if ahead:
+                        under_way[-1].begin(pool)
             if not under_way:
                 return
-            if found is None or len(under_way) > ahead:
+            if found is None or len(under_way) > max(1, ahead):
                 with clock.part("views"):
                     ready = under_way.pop(0).wait()
                 yield ready
@@ -81,7 +86,7 @@ class _Batch:
         views: What makes the views.
         number: Of the batch.
         finish: What else is to be done to images.
-        pool: Threads that begin at once; none to make whole views when they are waited for.
+        whole: Make each view as one piece.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class _Batch:
         views: Views,
         number: int,
         finish: Finish,
-        pool: ThreadPoolExecutor | None,
+        whole: bool,
     ) -> None:
         self._places, self._views, self._finish = places, views, finish
         self._ready: list[View] = []
@@ -102,12 +107,16 @@ class _Batch:
             images = torch.empty(
                 (len(frames), 3, size, size), dtype=views.dtype, device=frames.device, memory_format=torch.channels_last
             )
-            pieces = [slice(None)] if pool is None else views.pieces(len(frames), view)
+            pieces = [slice(None)] if whole else views.pieces(len(frames), view)
             self._tasks += [partial(self._make, frames, drawn, view, piece, images) for piece in pieces]
             self._ready.append(View(images, drawn))
-        submitted = self._tasks if pool is not None else []
-        # settings of torch's compiler belong to the thread that made them: each piece takes them along
-        self._futures: list[Future[None]] = [pool.submit(copy_context().run, task) for task in submitted if pool]
+        self._futures: list[Future[None]] = []
+
+    def begin(self, pool: ThreadPoolExecutor | None) -> None:
+        """Have the pieces made by threads, if there are any; once."""
+        if pool is not None and not self._futures:
+            # settings of torch's compiler belong to the thread that made them: each piece takes them along
+            self._futures = [pool.submit(copy_context().run, task) for task in self._tasks]
 
     def _make(self, frames: Tensor, drawn: Parameters, view: int, piece: slice, images: Tensor) -> None:
         parameters = {name: values[piece] for name, values in drawn.items()}

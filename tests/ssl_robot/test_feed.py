@@ -80,7 +80,7 @@ def test_no_more_batches_are_read_than_are_made_ahead(monkeypatch: pytest.Monkey
             read.append(i)
             yield batch
 
-    for cores, ahead in ((1, 0), (2, 2)):
+    for cores, ahead in ((1, 1), (2, 2)):
         monkeypatch.setattr(feed, "_cores", lambda cores=cores: cores)
         read.clear()
         batches = fed(counted(), CPU, Views(Recipe.named("crop"), 16, 0), 0, halved, Clock())
