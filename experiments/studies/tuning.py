@@ -1,36 +1,19 @@
 """Which rate and optimiser each method learns with on a few thousand frames: where its preset called small is from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ssl_robot.experiments.studies._tables import markdown, written
-from ssl_robot.experiments.studies._trials import RANDOM, Outcome, Trial, run
+from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
 
-_RATES = (("sgd", 0.5), ("sgd", 1.0), ("sgd", 2.0), ("adamw", 2e-3), ("adamw", 6e-3))
-# Settings of the methods' own that are tried at the best rate, one change each.
-_OWN: Mapping[str, Sequence[Mapping[str, Any]]] = {
-    "barlow_twins": ({"redundancy": 0.02}, {"width": 128}),
-    "byol": ({"keep": 0.95}, {"keep": 0.996}),
-    "dino": ({"keep": 0.95}, {"teacher_temperature": 0.07}, {"classes": 256}),
-    "looc": ({"keep": 0.95}, {"temperature": 0.1}),
-    "mocov2": ({"keep": 0.95}, {"temperature": 0.1}),
-    "mocov3": ({"keep": 0.95}, {"temperature": 0.1}),
-    "simclr": ({"temperature": 0.1}, {"temperature": 0.5}),
-    "simsiam": ({"width": 256}, {"width": 1024}),
-    "swav": ({"prototypes": 100}, {"queue": 0}),
-    "triplet": ({"margin": 0.2}, {"margin": 1.0}),
-    "vicreg": ({"covariance": 5.0}, {"width": 128}),
-}
+_RATES = (("sgd", 1.0), ("sgd", 2.0), ("adamw", 2e-3), ("adamw", 6e-3))
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Every method with a few rates of SGD and AdamW, then with a few of its own settings; PushT alone is looked at.
+    """Every method with a few rates of SGD and AdamW; PushT alone is looked at.
 
     Attributes:
         epochs: Passes over the frames, fewer than a user would make.
@@ -47,12 +30,11 @@ class Tuning:
         from ssl_robot.experiments.commands._outline import names
 
         place = world("pusht", data)
-        methods = self.only or names("methods")
-        untrained = [Trial(RANDOM, place, seed, RANDOM) for seed in range(3)]
-        rated = run([*untrained, *(trial for method in methods for trial in self._rates(place, method))], out, workers)
-        tried = run([trial for method in methods for trial in self._own(rated, method)], out, workers)
-        written(out / "tuning.csv", [*rated, *tried])
-        return markdown([*rated, *tried])
+        trials = [Trial(RANDOM, place, seed, RANDOM) for seed in range(3)]
+        trials += [trial for method in self.only or names("methods") for trial in self._rates(place, method)]
+        outcomes = run(trials, out, workers)
+        written(out / "tuning.csv", outcomes)
+        return markdown(outcomes)
 
     def _rates(self, place: World, method: str) -> Sequence[Trial]:
         usual = {"epochs": self.epochs, "weight_decay": 1e-4}
@@ -61,24 +43,3 @@ class Tuning:
             for kind, rate in _RATES
             for seed in range(self.seeds)
         ]
-
-    def _own(self, rated: Sequence[Outcome], method: str) -> Sequence[Trial]:
-        """At the rate with the best mean over the seeds."""
-        found = [outcome for outcome in rated if outcome.trial.method == method]
-        means = {
-            outcome.trial.name: np.mean(
-                [other.mean("kernel") for other in found if other.trial.name == outcome.trial.name]
-            )
-            for outcome in found
-        }
-        best = max(means, key=lambda name: float(np.nan_to_num(means[name], nan=-9)))
-        return [
-            replace(outcome.trial, name=f"{best}, {_words(settings)}", settings=settings)
-            for settings in _OWN.get(method, ())
-            for outcome in found
-            if outcome.trial.name == best
-        ]
-
-
-def _words(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in settings.items())

@@ -20,6 +20,8 @@ class Byol(Method):
     Attributes:
         hidden: Width of the hidden layers of projector and predictor (section 3.3; 4096 for ResNet-50).
         width: Of what is predicted.
+        bn: Batch norm on the projector's output, as SimSiam has it: the authors have none, but frames of one scene are
+            so alike that all get nearly the same embedding without.
         keep: Share of the slow copy that stays at the first step, rising to 1 (section 3.2): .996 over 1,000 epochs of
             ImageNet, .99 over 100.
     """
@@ -31,11 +33,12 @@ class Byol(Method):
             "optimizer": "lars", "lr": 0.45, "weight_decay": 1e-6, "spare": True, "batch_size": 4096, "epochs": 100,
             "warmup": 10.0,
         },
-        method={"hidden": 4096},
+        method={"hidden": 4096, "bn": False},
     )  # fmt: skip
 
     hidden: int = 512
     width: int = 256
+    bn: bool = True
     keep: float = 0.99
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
@@ -53,7 +56,7 @@ class _Bootstrapped(Objective):
     def __init__(self, method: Byol, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.backbone, self.keep = backbone, method.keep
-        self.projector = mlp([width, method.hidden, method.width])
+        self.projector = mlp([width, method.hidden, method.width], "plain norm" if method.bn else "linear")
         self.predictor = mlp([method.width, method.hidden, method.width])
         self.teacher = teacher_of(backbone, self.projector)
 

@@ -23,6 +23,8 @@ class Looc(Method):
     Attributes:
         spaces: Invariances of the recipe that get a space; joined by +, several get one together, as hue+saturation.
         hidden: Width of the projectors' hidden layers.
+        bn: Batch norm in the projector's hidden layer: the authors have none, but frames of one scene are so alike that
+            little is learnt without.
         width: Of each space.
         queue: How many earlier keys each space has.
         keep: Share of the slow copy that stays at each step.
@@ -33,11 +35,18 @@ class Looc(Method):
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
         training={"lr": 0.03, "batch_size": 256, "epochs": 500, "warmup": 0.0},
-        method={"hidden": 2048, "queue": 16_384, "keep": 0.999, "spaces": ("brightness+contrast+saturation+hue",)},
+        method={
+            "hidden": 2048,
+            "bn": False,
+            "queue": 16_384,
+            "keep": 0.999,
+            "spaces": ("brightness+contrast+saturation+hue",),
+        },
     )
 
     spaces: tuple[str, ...] = ("flip", "hue")
     hidden: int = 512
+    bn: bool = True
     width: int = 128
     queue: int = 2048
     keep: float = 0.99
@@ -68,7 +77,7 @@ class _LeftOut(Objective):
         super().__init__()
         self.method, self.backbone = method, backbone
         count = 1 + len(method.spaces)
-        self.projectors = nn.ModuleList(mlp([width, method.hidden, method.width], norm=False) for _ in range(count))
+        self.projectors = nn.ModuleList(mlp([width, method.hidden, method.width], norm=method.bn) for _ in range(count))
         self.teacher = teacher_of(backbone, self.projectors)
         self.queue = Queue(method.queue, method.width, count)
 

@@ -21,6 +21,8 @@ class Mocov2(Method):
 
     Attributes:
         hidden: Width of the projector's hidden layer (MoCo v2, section 3; 2048 for ResNet-50).
+        bn: Batch norm in the projector's hidden layer: the authors have none, but frames of one scene are so alike that
+            little is learnt without.
         width: Of its output.
         queue: How many earlier keys; 65,536 for a million pictures, here at most a good part of the frames.
         keep: Share of the slow copy that stays at each step; .999 over ImageNet's many steps.
@@ -34,10 +36,11 @@ class Mocov2(Method):
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
         training={"lr": 0.03, "batch_size": 256, "epochs": 200, "warmup": 0.0},
-        method={"hidden": 2048, "queue": 65_536, "keep": 0.999, "symmetric": False, "splits": 8},
+        method={"hidden": 2048, "bn": False, "queue": 65_536, "keep": 0.999, "symmetric": False, "splits": 8},
     )
 
     hidden: int = 512
+    bn: bool = True
     width: int = 128
     queue: int = 2048
     keep: float = 0.99
@@ -54,7 +57,7 @@ class _Queued(Objective):
     def __init__(self, method: Mocov2, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.method, self.backbone = method, backbone
-        self.projector = mlp([width, method.hidden, method.width], norm=False)
+        self.projector = mlp([width, method.hidden, method.width], norm=method.bn)
         self.teacher = teacher_of(backbone, self.projector)
         self.queue = Queue(method.queue, method.width)
 
