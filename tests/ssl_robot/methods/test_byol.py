@@ -55,8 +55,16 @@ def test_heads_have_the_papers_size(built: Build, count: Callable[[nn.Module], i
     assert count(objective.predictor) == predictor == count(BYOLPredictionHead())
 
 
-def test_heads_compute_what_lightlys_compute(built: Build, vectors: Vectors) -> None:
+def test_a_norm_of_its_own_centres_the_projectors_output(built: Build, vectors: Vectors) -> None:
+    """Where lightly's, and the authors', ends with a linear layer."""
     objective, (view, _) = built(Byol(hidden=32, width=8), 16), vectors(12, 16)
+    z = objective.projector(view)
+    torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(z.std(0, correction=0), torch.ones(8), atol=1e-2, rtol=0)
+
+
+def test_heads_compute_what_lightlys_compute(built: Build, vectors: Vectors) -> None:
+    objective, (view, _) = built(Byol(hidden=32, width=8, bn=False), 16), vectors(12, 16)
     heads = {"projector": BYOLProjectionHead(16, 32, 8), "predictor": BYOLPredictionHead(8, 32, 8)}
     for name, head in heads.items():
         ours = getattr(objective, name)

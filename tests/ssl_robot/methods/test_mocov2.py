@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightly.loss import NTXentLoss
-from lightly.models.modules.heads import MoCoProjectionHead
+from lightly.models.modules.heads import BYOLProjectionHead, MoCoProjectionHead
 from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 
@@ -24,12 +24,13 @@ def stepped(parameters: list[Tensor], gradients: tuple[Tensor, ...]) -> None:
             parameter -= 0.5 * gradient
 
 
-def test_a_run_is_lightlys_beyond_the_queues_end(built: Build, vectors: Vectors) -> None:
+@pytest.mark.parametrize("bn", [False, True])
+def test_a_run_is_lightlys_beyond_the_queues_end(built: Build, vectors: Vectors, bn: bool) -> None:
     """Every step: the slow copy follows, makes keys, they are compared with the queue, and join it afterwards."""
     b, size, keep, temperature = 4, 12, 0.8, 0.2
-    method = Mocov2(hidden=32, width=8, queue=size, keep=keep, temperature=temperature, symmetric=False)
+    method = Mocov2(hidden=32, bn=bn, width=8, queue=size, keep=keep, temperature=temperature, symmetric=False)
     objective = built(method, 16)
-    student = MoCoProjectionHead(16, 32, 8, num_layers=2)
+    student = BYOLProjectionHead(16, 32, 8) if bn else MoCoProjectionHead(16, 32, 8, num_layers=2)
     student.layers.load_state_dict(objective.projector.state_dict())
     teacher, criterion = copy.deepcopy(student), NTXentLoss(temperature, memory_bank_size=(size, 8))
     criterion.memory_bank.bank = objective.queue.vectors[0].clone()
