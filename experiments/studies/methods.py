@@ -23,7 +23,7 @@ class Methods:
         worlds: Where; those that were not tuned on say more.
     """
 
-    epochs: int = 8
+    epochs: int = 6
     seeds: int = 2
     worlds: tuple[str, ...] = ("pusht", "reacher", "g1")
 

@@ -45,7 +45,7 @@ class SimsiamAblation:
         seeds: Of each.
     """
 
-    epochs: int = 8
+    epochs: int = 5
     seeds: int = 2
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
