@@ -8,7 +8,7 @@ from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
 
-_RATES = (("sgd", 1.0), ("sgd", 2.0), ("adamw", 2e-3), ("adamw", 6e-3))
+_RATES = (("sgd", 1.0), ("sgd", 2.0), ("sgd", 4.0), ("adamw", 2e-3), ("adamw", 6e-3))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Swav(Method):
     Attributes:
         hidden: Width of the projector's hidden layer (appendix A; 2048 for ResNet-50).
         width: Of embedding and prototypes.
+        bn: Batch norm on the projector's output: the authors have none, but frames of one scene are so alike that all
+            are assigned alike without.
         prototypes: How many: 3,000 on ImageNet, a few hundred on small data.
         temperature: Divides the cosines of what predicts (section 3.1).
         epsilon: How soft assignments are.
@@ -37,11 +39,12 @@ class Swav(Method):
         training={
             "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "batch_size": 4096, "epochs": 100, "warmup": 10.0,
         },
-        method={"hidden": 2048, "prototypes": 3000, "freeze": 1.0, "queue": 0},
+        method={"hidden": 2048, "bn": False, "prototypes": 3000, "freeze": 1.0, "queue": 0},
     )  # fmt: skip
 
     hidden: int = 512
     width: int = 128
+    bn: bool = True
     prototypes: int = 300
     temperature: float = 0.1
     epsilon: float = 0.05
@@ -92,7 +95,7 @@ class _Swapped(Objective):
     def __init__(self, method: Swav, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.method, self.backbone = method, backbone
-        self.projector = mlp([width, method.hidden, method.width])
+        self.projector = mlp([width, method.hidden, method.width], "plain norm" if method.bn else "linear")
         self.prototypes = nn.Linear(method.width, method.prototypes, bias=False)
         self.queue = Queue(max(1, method.queue), method.width, sets=2)
         self._epoch = 0.0
