@@ -67,9 +67,11 @@ def test_temperatures_and_centre_are_the_methods(built: Build, vectors: Vectors)
         torch.testing.assert_close(objective(views).total, expected, atol=1e-6, rtol=0)
 
 
-def test_head_computes_what_lightlys_computes(vectors: Vectors, same: Same) -> None:
+@pytest.mark.parametrize("norm", [False, True])
+def test_head_computes_what_lightlys_computes(vectors: Vectors, same: Same, norm: bool) -> None:
     """Lightly's last layer is weight-normalised with length 1, ours has rows of that length."""
-    ours, theirs, view = Head([16, 32, 32, 8, 20], norm), DINOProjectionHead(16, 32, 8, 20, batch_norm=norm), vectors(12, 16)[0]
+    ours, view = Head([16, 32, 32, 8, 20], norm), vectors(12, 16)[0]
+    theirs = DINOProjectionHead(16, 32, 8, 20, batch_norm=norm)
     theirs.layers.load_state_dict(ours.mlp.state_dict())
     theirs.last_layer.weight_v.data.copy_(ours.last.weight)
     torch.testing.assert_close(ours(view), theirs(view), atol=1e-6, rtol=0)
