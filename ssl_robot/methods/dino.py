@@ -20,7 +20,6 @@ class Dino(Method):
 
     Attributes:
         hidden: Width of the head's hidden layers (section 3.1; 2048 in the paper).
-        bn: Batch norm in the head's hidden layers, which the authors leave out for transformers (appendix C).
         bottleneck: Width before the classes.
         classes: How many: 65,536 on ImageNet, a thousand on small data.
         keep: Share of the slow copy that stays at the first step, rising to 1.
@@ -31,18 +30,17 @@ class Dino(Method):
         freeze: Epochs during which the last layer stays as it was drawn.
     """
 
-    small: ClassVar[Preset] = Preset()
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="dino",
         training={
             "optimizer": "adamw", "lr": 5e-4, "weight_decay": 0.04, "weight_decay_end": 0.4, "spare": True,
             "batch_size": 1024, "epochs": 100, "warmup": 10.0, "clip": 3.0,
         },
-        method={"hidden": 2048, "bn": False, "classes": 65_536, "keep": 0.996, "freeze": 1.0},
+        method={"hidden": 2048, "classes": 65_536, "keep": 0.996, "freeze": 1.0},
     )  # fmt: skip
 
     hidden: int = 512
-    bn: bool = True
     bottleneck: int = 256
     classes: int = 1024
     keep: float = 0.99
@@ -76,18 +74,16 @@ class Head(nn.Module):
 
     Args:
         widths: Of input, hidden layers, bottleneck and classes.
-        norm: Whether hidden layers have batch norm.
     """
 
-    def __init__(self, widths: Sequence[int], norm: bool) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         *before, classes = widths
-        self.mlp = mlp(before, norm=norm, activation=nn.GELU)
+        self.mlp = mlp(before, norm=False, activation=nn.GELU)
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)
         self.last = nn.Linear(before[-1], classes, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -102,7 +98,7 @@ class _Distilled(Objective):
     def __init__(self, method: Dino, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.method, self.backbone = method, backbone
-        self.head = Head([width, method.hidden, method.hidden, method.bottleneck, method.classes], method.bn)
+        self.head = Head([width, method.hidden, method.hidden, method.bottleneck, method.classes])
         self.teacher = teacher_of(backbone, self.head)
         self.register_buffer("centre", torch.zeros(method.classes))
 

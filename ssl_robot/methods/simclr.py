@@ -23,7 +23,7 @@ class Simclr(Method):
         temperature: Divides the cosines: .1 on ImageNet, .5 on CIFAR (appendix B.9).
     """
 
-    small: ClassVar[Preset] = Preset()
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="simclr",
         training={

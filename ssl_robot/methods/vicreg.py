@@ -26,7 +26,7 @@ class Vicreg(Method):
         covariance: Weight of the squared covariances between channels.
     """
 
-    small: ClassVar[Preset] = Preset()
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
