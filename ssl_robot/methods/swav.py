@@ -25,7 +25,7 @@ class Swav(Method):
             are assigned alike without.
         prototypes: How many: 3,000 on ImageNet, a few hundred on small data.
         temperature: Divides the cosines of what predicts (section 3.1).
-        epsilon: How soft assignments are.
+        epsilon: How soft assignments are; .05 in the paper.
         iterations: Of Sinkhorn's algorithm (section 3.1).
         freeze: Epochs during which prototypes stay as they were drawn.
         queue: Earlier embeddings that are assigned along, for batches smaller than the prototypes are many (section
@@ -33,13 +33,13 @@ class Swav(Method):
         queue_from: Epoch from which they are.
     """
 
-    small: ClassVar[Preset] = Preset()
+    small: ClassVar[Preset] = Preset(training={"lr": 4.0})
     paper: ClassVar[Preset] = Preset(
         recipe="swav",
         training={
             "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "batch_size": 4096, "epochs": 100, "warmup": 10.0,
         },
-        method={"hidden": 2048, "bn": False, "prototypes": 3000, "freeze": 1.0, "queue": 0},
+        method={"hidden": 2048, "bn": False, "epsilon": 0.05, "prototypes": 3000, "freeze": 1.0, "queue": 0},
     )  # fmt: skip
 
     hidden: int = 512
@@ -47,7 +47,7 @@ class Swav(Method):
     bn: bool = True
     prototypes: int = 300
     temperature: float = 0.1
-    epsilon: float = 0.05
+    epsilon: float = 0.025
     iterations: int = 3
     freeze: float = 0.5
     queue: int = 512
