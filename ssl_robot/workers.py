@@ -3,7 +3,8 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -26,12 +27,18 @@ def performed(
     """
     if not tasks:
         return
-    context = multiprocessing.get_context("spawn")
+    context, left = multiprocessing.get_context("spawn"), iter(tasks)
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_settle)
     try:
-        for future in as_completed([pool.submit(perform, task) for task in tasks]):
-            bar.update()
-            yield future.result()
+        # a task more than there are workers would lie in the pool's pipe, and be begun by one that is told to end
+        under_way = {pool.submit(perform, task) for task in islice(left, workers)}
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                answer = future.result()
+                under_way |= {pool.submit(perform, task) for task in islice(left, 1)}
+                bar.update()
+                yield answer
     except BaseException:
         for child in multiprocessing.active_children():  # or leaving would wait for their runs to end
             child.terminate()
