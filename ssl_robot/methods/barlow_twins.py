@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import processes, summed
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class BarlowTwins(Method):
         method={"hidden": 8192, "width": 8192},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 512
-    redundancy: float = 0.005
-    scale: float = 0.025
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(512, 2, 65_536)
+    redundancy: float = number(0.005, 0)
+    scale: float = number(0.025, 0.000_001)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

@@ -13,6 +13,7 @@ from ssl_robot.distributed import gathered
 from ssl_robot.errors import InputError
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 from ssl_robot.teacher import Queue, follow, teacher_of
 
 
@@ -37,11 +38,11 @@ class Looc(Method):
     )
 
     spaces: tuple[str, ...] = ("flip", "hue")
-    hidden: int = 512
-    width: int = 128
-    queue: int = 2048
-    keep: float = 0.99
-    temperature: float = 0.2
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(128, 2, 65_536)
+    queue: int = number(2048, 1)
+    keep: float = number(0.99, 0, 1)
+    temperature: float = number(0.2, 0.001, 100)
 
     def copies(self, recipe: Sequence[str]) -> Sequence[Sequence[str]]:
         """One view more for each space.

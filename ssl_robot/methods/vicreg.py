@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import gathered
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Vicreg(Method):
         method={"hidden": 8192, "width": 8192},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 512
-    invariance: float = 25.0
-    variance: float = 25.0
-    covariance: float = 1.0
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(512, 2, 65_536)
+    invariance: float = number(25.0, 0)
+    variance: float = number(25.0, 0)
+    covariance: float = number(1.0, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""
