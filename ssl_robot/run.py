@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import capacity, checkpoints, interrupts
+from ssl_robot import backbones, capacity, checkpoints, interrupts
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
@@ -90,6 +90,8 @@ class Run:
         compiled = _pays(training, wanted, len(rows))
         self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
         self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
+        for view in range(len(self.views)):
+            backbones.width(encoder.backbone, self.views.size_of(view))  # refuses what is too small for it
         self.encoder = encoder.to(device)
         self.inner = _built(method, remedies, self.encoder, training)
         self.batch, self.steps = self._cut(len(rows))
@@ -116,6 +118,11 @@ class Run:
         else:
             wanted = training.batch_size
         batch = min(wanted, rows // training.accumulate // processes * processes)
+        if rows < 2 * processes * training.accumulate:
+            raise InputError(
+                f"{rows:,} frames are too few for {training.accumulate} batches a step in {processes} processes: lower "
+                "--accumulate."
+            )
         if batch % processes or batch < 2 * processes:
             raise InputError(
                 f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "

@@ -31,7 +31,7 @@ class Vicreg(Method):
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
-            "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "batch_size": 2048, "epochs": 100,
+            "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "spare": True, "batch_size": 512, "epochs": 100,
             "warmup": 10.0,
         },
         method={"hidden": 8192, "width": 8192},
