@@ -103,6 +103,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.clock = Clock()
         self.began = self.saved = time.monotonic()
+        self.earlier = 0.0  # seconds that the run took before it was gone on with
 
     def _cut(self, rows: int) -> tuple[int, int]:
         """Frames of a batch, over all processes, and steps of an epoch.
@@ -145,6 +146,7 @@ class Run:
             "batch": (self.batch, self.steps),
             "sums": self.sums,
             "history": self.history,
+            "seconds": self._seconds(),
         }
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -156,6 +158,7 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
+        self.earlier = state.get("seconds", 0.0)  # checkpoints from before 2026-12 do not know it
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
         """All the steps that are left, with what has to be done between them."""
@@ -181,6 +184,10 @@ class Run:
             return False
         late = time.monotonic() - self.began >= 60 * most
         return bool(self.fabric.broadcast(late)) if self.fabric.world_size > 1 else late
+
+    def _seconds(self) -> float:
+        """How long the run has taken, over all its parts."""
+        return self.earlier + time.monotonic() - self.began
 
     def _save(self, out: Path | None) -> None:
         self._check_finite()
@@ -297,7 +304,7 @@ class Run:
             "compiled views": self.views.compiled,
             "way of reading": self.source.way,
             "processes": self.fabric.world_size,
-            "minutes": (time.monotonic() - self.began) / 60,
+            "minutes": self._seconds() / 60,
             "time": self.clock.shares(),
             "peak memory, MB": memory,
             "last epoch": self.history[-1] if self.history else {},
