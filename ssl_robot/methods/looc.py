@@ -51,11 +51,12 @@ class Looc(Method):
             InputError: If the recipe lacks an invariance that is to have a space.
         """
         wanted = [tuple(space.split("+")) for space in self.spaces]
+        known = [name for name in recipe if name not in ("time", "camera")]
         for name in [name for names in wanted for name in names]:
-            if name not in recipe or name in ("time", "camera"):
+            if name not in known:
                 raise InputError(
-                    f"looc.spaces names '{name}', which the recipe's views do not draw: choose from "
-                    f"{', '.join(recipe)}, or add --with {name}."
+                    f"looc.spaces names '{name}', but must name what the recipe's views draw, other than time and "
+                    f"camera: {', '.join(known) or 'it has nothing of that kind, choose another --recipe'}."
                 )
         return wanted
 
