@@ -1,6 +1,5 @@
 """Settings with a range: what is out of it is refused where it is given, in one sentence."""
 
-import math
 from dataclasses import field, fields
 from typing import Any
 
@@ -30,9 +29,10 @@ def check(settings: Any) -> None:
     for item in fields(settings):
         if "least" not in item.metadata:
             continue
-        value, least, most = getattr(settings, item.name), item.metadata["least"], item.metadata["most"]
+        value: Any = getattr(settings, item.name)
+        least, most = item.metadata["least"], item.metadata["most"]
         kinds: tuple[type, ...] = (int,) if item.type is int else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-        if not fits or not least <= value <= most:
+        known = isinstance(value, kinds) and not isinstance(value, bool)
+        if not known or not least <= value <= most:  # nor is what is no number between any two
             name, whole = type(settings).__module__.rpartition(".")[2], "whole " if item.type is int else ""
             raise InputError(f"{name}.{item.name} is {value}, but must be a {whole}number from {least:,} to {most:,}.")

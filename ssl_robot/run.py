@@ -158,7 +158,7 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
-        self.earlier = state.get("seconds", 0.0)  # checkpoints from before 2026-12 do not know it
+        self.earlier = state.get("seconds", 0.0)  # earlier checkpoints do not know it
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
         """All the steps that are left, with what has to be done between them."""
@@ -352,8 +352,9 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
 def _shortened(objective: nn.Module, most: float | None) -> Tensor:
     """Length of the gradient over all parameters, before each one's is cut to what is allowed."""
     norm = nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
-    for parameter in objective.parameters() if most is not None else ():
-        nn.utils.clip_grad_norm_(parameter, most)
+    if most is not None:
+        for parameter in objective.parameters():
+            nn.utils.clip_grad_norm_(parameter, most)
     return norm
 
 
