@@ -79,15 +79,16 @@ def _wide() -> Backbone:
 
 
 class _Last(nn.Module):
-    """The last feature map of a timm network."""
+    """The last feature map of a timm network, channels first: Swin and others of theirs have them last."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
+        self.channels = network.feature_info.channels()[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         maps: Tensor = self.network(images)[-1]
-        return maps
+        return maps if maps.shape[1] == self.channels else maps.permute(0, 3, 1, 2)
 
 
 def _timm(name: str, weights: dict[str, Any]) -> Backbone:
@@ -141,9 +142,17 @@ def build(name: str, seed: int, weights: dict[str, Any] | None = None) -> Backbo
 
 
 def width(backbone: nn.Module, size: int) -> int:
-    """Length of a backbone's vectors for frames of this size."""
+    """Length of a backbone's vectors for frames of this size.
+
+    Raises:
+        InputError: If it takes none of this size, as many of timm's.
+    """
     training = backbone.training
-    with torch.no_grad():
-        d = int(backbone.eval()(torch.zeros(1, 3, size, size)).shape[1])
+    try:
+        with torch.no_grad():
+            d = int(backbone.eval()(torch.zeros(1, 3, size, size)).shape[1])
+    except (AssertionError, RuntimeError, ValueError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"The backbone takes no frames of {size} pixels ({why}): give another --size.") from None
     backbone.train(training)
     return d

@@ -37,12 +37,12 @@ class Stop:
 
 @contextmanager
 def heard() -> Iterator[Stop]:
-    """Note signals while the work goes on; in other threads than the main one nothing is heard."""
+    """Note signals while the work goes on, but those that this process ignores; only the main thread hears any."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
     before = [signal.signal(number, stop.hear) for number in numbers]
     try:
         yield stop

@@ -68,12 +68,13 @@ def rank(embeddings: Tensor) -> Tensor:
         embeddings: (b, d).
 
     Returns:
-        A scalar between 1 and the smaller of b and d, detached.
+        A scalar between 1 and the smaller of b and d, detached; no number if an embedding is none.
     """
-    values = torch.linalg.svdvals(embeddings.detach().float())
+    rows = embeddings.detach().float()
+    values = torch.linalg.svdvals(rows.nan_to_num(0, 0, 0))  # which refuses what is no number
     share = values / values.sum().clamp(min=1e-12) + 1e-7
     value: Tensor = (-(share * share.log()).sum()).exp()
-    return value
+    return value.where(rows.isfinite().all(), torch.nan)
 
 
 def alignment(first: Tensor, second: Tensor) -> Tensor:

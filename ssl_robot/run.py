@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import capacity, checkpoints, interrupts
+from ssl_robot import backbones, capacity, checkpoints, interrupts
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
@@ -90,6 +90,8 @@ class Run:
         compiled = _pays(training, wanted, len(rows))
         self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
         self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
+        for view in range(len(self.views)):
+            backbones.width(encoder.backbone, self.views.size_of(view))  # refuses what is too small for it
         self.encoder = encoder.to(device)
         self.inner = _built(method, remedies, self.encoder, training)
         self.batch, self.steps = self._cut(len(rows))
@@ -101,6 +103,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.clock = Clock()
         self.began = self.saved = time.monotonic()
+        self.earlier = 0.0  # seconds that the run took before it was gone on with
 
     def _cut(self, rows: int) -> tuple[int, int]:
         """Frames of a batch, over all processes, and steps of an epoch.
@@ -116,6 +119,11 @@ class Run:
         else:
             wanted = training.batch_size
         batch = min(wanted, rows // training.accumulate // processes * processes)
+        if rows < 2 * processes * training.accumulate:
+            raise InputError(
+                f"{rows:,} frames are too few for {training.accumulate} batches a step in {processes} processes: lower "
+                "--accumulate."
+            )
         if batch % processes or batch < 2 * processes:
             raise InputError(
                 f"A batch of {batch} frames cannot be shared by {processes} processes: make --batch-size a multiple of "
@@ -138,6 +146,7 @@ class Run:
             "batch": (self.batch, self.steps),
             "sums": self.sums,
             "history": self.history,
+            "seconds": self._seconds(),
         }
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -149,6 +158,7 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.batch, self.steps = state["batch"]  # an automatic one could be another today
         self.sums, self.history = state["sums"], state["history"]
+        self.earlier = state.get("seconds", 0.0)  # earlier checkpoints do not know it
 
     def train(self, out: Path | None, records: Records, stop: interrupts.Stop, bar: "tqdm[Any]") -> None:
         """All the steps that are left, with what has to be done between them."""
@@ -174,6 +184,10 @@ class Run:
             return False
         late = time.monotonic() - self.began >= 60 * most
         return bool(self.fabric.broadcast(late)) if self.fabric.world_size > 1 else late
+
+    def _seconds(self) -> float:
+        """How long the run has taken, over all its parts."""
+        return self.earlier + time.monotonic() - self.began
 
     def _save(self, out: Path | None) -> None:
         self._check_finite()
@@ -290,7 +304,7 @@ class Run:
             "compiled views": self.views.compiled,
             "way of reading": self.source.way,
             "processes": self.fabric.world_size,
-            "minutes": (time.monotonic() - self.began) / 60,
+            "minutes": self._seconds() / 60,
             "time": self.clock.shares(),
             "peak memory, MB": memory,
             "last epoch": self.history[-1] if self.history else {},
@@ -338,8 +352,9 @@ def _built(method: Method, remedies: Sequence[Remedy], encoder: Encoder, trainin
 def _shortened(objective: nn.Module, most: float | None) -> Tensor:
     """Length of the gradient over all parameters, before each one's is cut to what is allowed."""
     norm = nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
-    for parameter in objective.parameters() if most is not None else ():
-        nn.utils.clip_grad_norm_(parameter, most)
+    if most is not None:
+        for parameter in objective.parameters():
+            nn.utils.clip_grad_norm_(parameter, most)
     return norm
 
 

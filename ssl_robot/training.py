@@ -177,7 +177,7 @@ def optimizer(objective: Objective, training: Training) -> torch.optim.Optimizer
 
 
 def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, step: int, steps: int) -> float:
-    """Set rates and weight decay for a step: linear warm-up of all rates, then a cosine for those that decay.
+    """Set rates and weight decay for a step: linear warm-up of all rates, after which some decay along a cosine.
 
     Args:
         optimizer: What is set.
@@ -189,13 +189,18 @@ def schedule(optimizer: torch.optim.Optimizer, training: Training, frames: int, 
     Returns:
         The rate that decays.
     """
-    warm = min(1.0, (step + 1) / max(1.0, training.warmup * steps))
-    rate = training.lr * frames / 256 * warm
-    cosine = (1 + math.cos(math.pi * step / (training.epochs * steps))) / 2
+    rising, whole = training.warmup * steps, training.epochs * steps
+    rate = training.lr * frames / 256 * min(1.0, (step + 1) / max(1.0, rising))
+    cosine = _cosine(max(0.0, step - rising) / max(1.0, whole - rising))
     last = training.weight_decay if training.weight_decay_end is None else training.weight_decay_end
     for group in optimizer.param_groups:
         share = training.spared_lr if group["spared"] else 1.0
         group["lr"] = rate * share * (cosine if group["decays"] else 1.0)
         if not group["spared"]:
-            group["weight_decay"] = last + (training.weight_decay - last) * cosine
+            group["weight_decay"] = last + (training.weight_decay - last) * _cosine(step / whole)
     return rate * cosine
+
+
+def _cosine(done: float) -> float:
+    """From 1 to 0 along half a wave."""
+    return (1 + math.cos(math.pi * done)) / 2

@@ -1,9 +1,12 @@
 """Runs side by side in processes of one thread each, which on a CPU beats one process with several threads by far."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import islice
+from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -26,12 +29,21 @@ def performed(
     """
     if not tasks:
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_settle)
+    context, left = multiprocessing.get_context("spawn"), iter(tasks)
+    shares = context.SimpleQueue()
+    for share in _shares(workers):
+        shares.put(share)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_settle, initargs=(shares,))
     try:
-        for future in as_completed([pool.submit(perform, task) for task in tasks]):
-            bar.update()
-            yield future.result()
+        # a task more than there are workers would lie in the pool's pipe, and be begun by one that is told to end
+        under_way = {pool.submit(perform, task) for task in islice(left, workers)}
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                answer = future.result()
+                under_way |= {pool.submit(perform, task) for task in islice(left, 1)}
+                bar.update()
+                yield answer
     except BaseException:
         for child in multiprocessing.active_children():  # or leaving would wait for their runs to end
             child.terminate()
@@ -40,7 +52,18 @@ def performed(
         pool.shutdown(cancel_futures=True)
 
 
-def _settle() -> None:
-    """One thread per worker; an interrupt is the parent's to handle."""
+def _shares(workers: int) -> list[set[int]]:
+    """Cores for each worker: equal parts, or all where there are not enough, or none can be asked for."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [set()] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    return [set(cores[i::workers]) or set(cores) for i in range(workers)]
+
+
+def _settle(shares: "SimpleQueue[set[int]]") -> None:
+    """One thread on cores of its own for each worker; an interrupt is the parent's to handle."""
+    share = shares.get()
+    if share:
+        os.sched_setaffinity(0, share)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -53,13 +53,13 @@ def outline(kind: str, name: str, preset: str = "small") -> Outline:
     presets = {
         _name(node): {word.arg: ast.literal_eval(word.value) for word in node.value.keywords if word.arg}
         for node in given
-        if isinstance(node.value, ast.Call)
+        if isinstance(node.value, ast.Call) and _is_preset(node)
     }
     changed = presets.get(preset, {}).get("method", {})
     settings = [
-        (_name(node), _type(node.annotation), changed.get(_name(node), ast.literal_eval(node.value)))
+        (_name(node), _type(node.annotation), changed.get(_name(node), _default(node.value)))
         for node in given
-        if node.value is not None and not isinstance(node.value, ast.Call)
+        if node.value is not None and not _is_preset(node)
     ]
     made = make_dataclass(
         wanted, [(label, kind_, field(default=value)) for label, kind_, value in settings], frozen=True
@@ -71,6 +71,15 @@ def outline(kind: str, name: str, preset: str = "small") -> Outline:
 def _name(node: ast.AnnAssign) -> str:
     assert isinstance(node.target, ast.Name)
     return node.target.id
+
+
+def _is_preset(node: ast.AnnAssign) -> bool:
+    return isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "Preset"
+
+
+def _default(value: ast.expr) -> Any:
+    """A literal, or what a ``number`` with a range is if nothing is said."""
+    return ast.literal_eval(value.args[0] if isinstance(value, ast.Call) else value)
 
 
 def _type(annotation: ast.expr) -> Any:

@@ -37,7 +37,10 @@ class Study:
         """Train what has not been trained, and print the table."""
         import ssl_robot.experiments.studies
         from ssl_robot import catalogue
+        from ssl_robot.errors import InputError
 
+        if self.workers < 1:
+            raise InputError(f"--workers is {self.workers}, but must be at least 1.")
         settings = asdict(getattr(self, self.name)) if hasattr(self, self.name) else {}
         study: Any = catalogue.found(ssl_robot.experiments.studies, self.name)(**settings)
         self.out.mkdir(parents=True, exist_ok=True)

@@ -64,10 +64,12 @@ def world(name: str, folder: Path, g1: Path | None = None) -> World:
         g1: LeRobot dataset of a real Unitree G1, for the world of that name.
 
     Raises:
-        InputError: If the real recording is asked for, is not there and not given.
+        InputError: If there is no such world, or the real recording is asked for, is not there and not given.
     """
     from ssl_robot.experiments.cli import main
 
+    if name not in COMMANDS:
+        raise InputError(f"'{name}' is not one of the worlds: choose from {', '.join(COMMANDS)}.")
     for command in COMMANDS[name]:
         words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
         out = Path(words[words.index("--out") + 1])

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ssl_robot import checkpoints
 from ssl_robot.arrays import Arrays
-from ssl_robot.encoder import Encoder
+from ssl_robot.config import plain
+from ssl_robot.encoder import FILE, Encoder, load
 from ssl_robot.errors import InputError
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.pretrain import pretrain
 from ssl_robot.probes.knn import classify
+from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 from ssl_robot.training import Training
 
@@ -40,9 +43,12 @@ class Cifar10:
         seed: Of weights, order and views.
     """
 
-    epochs: int = 200
-    batch_size: int = 512
-    seed: int = 0
+    epochs: int = number(200, 1)
+    batch_size: int = number(512, 2)
+    seed: int = number(0, 0, 2**32 - 1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
         """Accuracy, beside lightly's; the run in ``cifar10`` goes on where it was."""
@@ -54,7 +60,7 @@ class Cifar10:
         )  # fmt: skip
         recipe = Recipe.named("simsiam").without("blur")
         frames, rows = Arrays(images), np.arange(len(images))
-        encoder = pretrain(
+        encoder = _finished(out / "cifar10", training, frames) or pretrain(
             frames, rows, Simsiam(width=2048, layers=2), recipe, "resnet18", training, out / "cifar10", resume=True,
             watch=asked,
         )  # fmt: skip
@@ -77,6 +83,20 @@ class _Asked:
         known, wanted = (torch.from_numpy(classes).to(bank.device) for classes in (self.known, self.wanted))
         found = classify(bank, known, queries)
         return {"knn_accuracy": float((found == wanted).float().mean())}
+
+
+def _finished(folder: Path, training: Training, frames: Arrays) -> Encoder | None:
+    """The encoder of a run that is over.
+
+    Raises:
+        InputError: If it was another run.
+    """
+    if checkpoints.found(folder) or not (folder / FILE).is_file():
+        return None
+    encoder = load(folder)
+    if (encoder.card.origin["training"], encoder.card.origin["data"]) != (plain(training), frames.fingerprint):
+        raise InputError(f"{folder} holds a finished run with other settings: choose another --out, or delete it.")
+    return encoder
 
 
 @torch.no_grad()

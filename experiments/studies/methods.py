@@ -8,6 +8,7 @@ from ssl_robot.experiments.studies._pictures import rows
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 BASE = "simsiam"
@@ -23,9 +24,12 @@ class Methods:
         worlds: Where; those that were not tuned on say more.
     """
 
-    epochs: int = 6
-    seeds: int = 2
+    epochs: int = number(6, 1)
+    seeds: int = number(2, 1)
     worlds: tuple[str, ...] = ("pusht", "reacher", "g1")
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
         """The tables, as Markdown; scores are in ``methods.csv``, a picture in ``methods.png``."""

@@ -9,6 +9,7 @@ from ssl_robot.experiments.studies._pictures import curves
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 USUAL = "as usual"
@@ -45,8 +46,11 @@ class SimsiamAblation:
         seeds: Of each.
     """
 
-    epochs: int = 5
-    seeds: int = 2
+    epochs: int = number(5, 1)
+    seeds: int = number(2, 1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
         """The table, as Markdown; scores are in ``simsiam_ablation.csv``, a picture in ``simsiam_ablation.png``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.ranges import check, number
 
 _RATES = (("sgd", 1.0), ("sgd", 2.0), ("sgd", 4.0), ("adamw", 2e-3), ("adamw", 6e-3))
 
@@ -21,9 +22,12 @@ class Tuning:
         only: Methods; all of them if none are named.
     """
 
-    epochs: int = 4
-    seeds: int = 1
+    epochs: int = number(4, 1)
+    seeds: int = number(1, 1)
     only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
         """The table, as Markdown; the scores are in ``tuning.csv``."""

@@ -11,20 +11,20 @@ methods turn uniform random numbers into parameters and parameters into a part o
 - a *source* shows another frame instead: the same thing at another time, or through another camera.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ssl_robot.errors import InputError
+from ssl_robot.ranges import check, number
 
 
 def strength(default: float, least: float, most: float) -> Any:
     """A field that is a number between two others, both allowed."""
-    return field(default=default, metadata={"least": least, "most": most})
+    return number(default, least, most)
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,7 @@ class Invariance:
     p: float = strength(1.0, 0, 1)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value, least, most = getattr(self, item.name), item.metadata["least"], item.metadata["most"]
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or not least <= value <= most:
-                name = type(self).__module__.rpartition(".")[2]
-                raise InputError(f"{name}.{item.name} is {value}, but must be a number from {least:g} to {most:g}.")
+        check(self)
 
     def _check_order(self, low: str, high: str) -> None:
         """Refuse two strengths of which the first must not be above the second."""

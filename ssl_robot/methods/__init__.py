@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ssl_robot.errors import InputError
 from ssl_robot.heads import through
+from ssl_robot.ranges import check
 
 Drawn = Mapping[str, Tensor]  # what each invariance drew for a view, (b, parameters) each
 
@@ -90,10 +91,16 @@ class Method:
     Attributes:
         small: What learns within minutes on thousands of frames.
         paper: What its authors published.
+
+    Raises:
+        InputError: If a hyper-parameter is out of its range.
     """
 
     small: ClassVar[Preset]
     paper: ClassVar[Preset]
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @classmethod
     def preset(cls, name: Literal["small", "paper"]) -> Preset:
@@ -105,7 +112,7 @@ class Method:
         """The method as a preset has it, but for some changes.
 
         Raises:
-            InputError: If it has no such hyper-parameter.
+            InputError: If it has no such hyper-parameter, or one is out of its range.
         """
         known = [item.name for item in fields(cls)]
         wrong = sorted(set(changes) - set(known))

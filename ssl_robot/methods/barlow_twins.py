@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import processes, summed
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class BarlowTwins(Method):
     Attributes:
         hidden: Width of the projector's hidden layers (section 2.2; 8192 in the paper).
         width: Of its output.
-        redundancy: Weight of the correlations between different channels (section 2.1).
-        scale: Of the whole loss: the authors' code, with LARS, trains on a fortieth.
+        redundancy: Weight of the correlations between different channels (section 2.1; .0051 in the paper).
+        scale: Of the whole loss, tens of times that of other methods; 1 in the paper, where LARS adapts weights to any
+            scale and biases have a small rate of their own.
     """
 
     small: ClassVar[Preset] = Preset()
@@ -31,13 +33,13 @@ class BarlowTwins(Method):
             "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "spared_lr": 0.024, "batch_size": 2048,
             "epochs": 300, "warmup": 10.0,
         },
-        method={"hidden": 8192, "width": 8192},
+        method={"hidden": 8192, "width": 8192, "redundancy": 0.0051, "scale": 1.0},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 512
-    redundancy: float = 0.005
-    scale: float = 0.025
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(512, 2, 65_536)
+    redundancy: float = number(0.005, 0)
+    scale: float = number(0.025, 0.000_001)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, large, pairs
+from ssl_robot.ranges import number
 from ssl_robot.teacher import follow, rising, teacher_of
 
 
@@ -36,10 +37,10 @@ class Byol(Method):
         method={"hidden": 4096, "bn": False},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 256
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(256, 2, 65_536)
     bn: bool = True
-    keep: float = 0.99
+    keep: float = number(0.99, 0, 1)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import processes
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, large, pairs
+from ssl_robot.ranges import number
 from ssl_robot.teacher import follow, rising, teacher_of
 
 
@@ -40,14 +41,14 @@ class Dino(Method):
         method={"hidden": 2048, "classes": 65_536, "keep": 0.996, "freeze": 1.0},
     )  # fmt: skip
 
-    hidden: int = 512
-    bottleneck: int = 256
-    classes: int = 1024
-    keep: float = 0.99
-    temperature: float = 0.1
-    teacher_temperature: float = 0.04
-    centre: float = 0.9
-    freeze: float = 0.5
+    hidden: int = number(512, 1, 65_536)
+    bottleneck: int = number(256, 2, 65_536)
+    classes: int = number(1024, 2)
+    keep: float = number(0.99, 0, 1)
+    temperature: float = number(0.1, 0.001, 100)
+    teacher_temperature: float = number(0.04, 0.001, 100)
+    centre: float = number(0.9, 0, 1)
+    freeze: float = number(0.5, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

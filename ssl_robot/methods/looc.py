@@ -13,6 +13,7 @@ from ssl_robot.distributed import gathered
 from ssl_robot.errors import InputError
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 from ssl_robot.teacher import Queue, follow, teacher_of
 
 
@@ -45,12 +46,12 @@ class Looc(Method):
     )
 
     spaces: tuple[str, ...] = ("flip", "hue")
-    hidden: int = 512
+    hidden: int = number(512, 1, 65_536)
     bn: bool = True
-    width: int = 128
-    queue: int = 2048
-    keep: float = 0.99
-    temperature: float = 0.2
+    width: int = number(128, 2, 65_536)
+    queue: int = number(2048, 1)
+    keep: float = number(0.99, 0, 1)
+    temperature: float = number(0.2, 0.001, 100)
 
     def copies(self, recipe: Sequence[str]) -> Sequence[Sequence[str]]:
         """One view more for each space.
@@ -59,11 +60,12 @@ class Looc(Method):
             InputError: If the recipe lacks an invariance that is to have a space.
         """
         wanted = [tuple(space.split("+")) for space in self.spaces]
+        known = [name for name in recipe if name not in ("time", "camera")]
         for name in [name for names in wanted for name in names]:
-            if name not in recipe or name in ("time", "camera"):
+            if name not in known:
                 raise InputError(
-                    f"looc.spaces names '{name}', which the recipe's views do not draw: choose from "
-                    f"{', '.join(recipe)}, or add --with {name}."
+                    f"looc.spaces names '{name}', but must name what the recipe's views draw, other than time and "
+                    f"camera: {', '.join(known) or 'it has nothing of that kind, choose another --recipe'}."
                 )
         return wanted
 

@@ -12,6 +12,7 @@ from ssl_robot.contrast import among_earlier
 from ssl_robot.distributed import gathered
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, pairs
+from ssl_robot.ranges import number
 from ssl_robot.teacher import Queue, follow, teacher_of
 
 
@@ -29,7 +30,8 @@ class Mocov2(Method):
         temperature: Divides the cosines.
         symmetric: Whether both views ask, as in SimSiam's comparison, or the first one only.
         splits: Parts in which a batch goes through the slow copy, so that batch norm, which sees all of it for the
-            queries, cannot give the answer away; stands in for shuffling between GPUs (He 2020, section 3.3).
+            queries, cannot give the answer away; stands in for shuffling between GPUs (He 2020, section 3.3). A part
+            has at least two frames: small batches go through in fewer parts.
     """
 
     small: ClassVar[Preset] = Preset()
@@ -39,14 +41,14 @@ class Mocov2(Method):
         method={"hidden": 2048, "bn": False, "queue": 65_536, "keep": 0.999, "symmetric": False, "splits": 8},
     )
 
-    hidden: int = 512
+    hidden: int = number(512, 1, 65_536)
     bn: bool = True
-    width: int = 128
-    queue: int = 2048
-    keep: float = 0.99
-    temperature: float = 0.2
+    width: int = number(128, 2, 65_536)
+    queue: int = number(2048, 1)
+    keep: float = number(0.99, 0, 1)
+    temperature: float = number(0.2, 0.001, 100)
     symmetric: bool = True
-    splits: int = 1
+    splits: int = number(1, 1, 1024)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""
@@ -85,5 +87,6 @@ class _Queued(Objective):
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:
         """Of unit length, (b, width); each part of the batch has its own batch statistics."""
-        keys = torch.cat([self.teacher(part) for part in view.chunk(self.method.splits)])
+        parts = view.tensor_split(min(self.method.splits, max(1, len(view) // 2)))
+        keys = torch.cat([self.teacher(part) for part in parts])
         return F.normalize(keys.float(), dim=1)

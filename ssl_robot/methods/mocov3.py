@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ssl_robot.contrast import among_keys
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, large, pairs
+from ssl_robot.ranges import number
 from ssl_robot.teacher import follow, rising, teacher_of
 
 
@@ -35,11 +36,11 @@ class Mocov3(Method):
         method={"hidden": 4096, "layers": 3},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 256
-    layers: int = 2
-    keep: float = 0.99
-    temperature: float = 0.2
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(256, 2, 65_536)
+    layers: int = number(2, 1, 16)
+    keep: float = number(0.99, 0, 1)
+    temperature: float = number(0.2, 0.001, 100)
     freeze_patches: bool = True
 
     def build(self, backbone: nn.Module, width: int) -> Objective:

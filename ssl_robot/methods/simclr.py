@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.contrast import nt_xent
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Simclr(Method):
         method={"hidden": 2048, "temperature": 0.1},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 128
-    temperature: float = 0.2
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(128, 2, 65_536)
+    temperature: float = number(0.2, 0.001, 100)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

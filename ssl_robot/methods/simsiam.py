@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssl_robot.heads import Last, exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, pairs
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Simsiam(Method):
         training={"lr": 0.05, "batch_size": 512, "epochs": 100, "warmup": 0.0}, method={"width": 2048, "layers": 3}
     )
 
-    width: int = 512
-    layers: int = 2
+    width: int = number(512, 4, 65_536)
+    layers: int = number(2, 1, 16)
     stop_gradient: bool = True
     predictor: Literal["mlp", "none", "fixed"] = "mlp"
     predictor_lr: Literal["constant", "cosine"] = "constant"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import gathered, processes, rank
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset, large
+from ssl_robot.ranges import number
 from ssl_robot.teacher import Queue
 
 
@@ -42,16 +43,16 @@ class Swav(Method):
         method={"hidden": 2048, "bn": False, "epsilon": 0.05, "prototypes": 3000, "freeze": 1.0, "queue": 0},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 128
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(128, 2, 65_536)
     bn: bool = True
-    prototypes: int = 300
-    temperature: float = 0.1
-    epsilon: float = 0.025
-    iterations: int = 3
-    freeze: float = 0.5
-    queue: int = 512
-    queue_from: float = 2.0
+    prototypes: int = number(300, 2)
+    temperature: float = number(0.1, 0.001, 100)
+    epsilon: float = number(0.025, 0.02, 100)
+    iterations: int = number(3, 1, 100)
+    freeze: float = number(0.5, 0)
+    queue: int = number(512, 0)
+    queue_from: float = number(2.0, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

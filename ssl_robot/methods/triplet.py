@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import gathered, rank
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Triplet(Method):
         method={"hidden": 4096, "width": 1024, "hard_from": 10.0},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 128
-    margin: float = 0.5
-    negatives: int = 4
-    hard_from: float = 4.0
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(128, 2, 65_536)
+    margin: float = number(0.5, 0, 2)
+    negatives: int = number(4, 1)
+    hard_from: float = number(4.0, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

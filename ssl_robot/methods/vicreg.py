@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import gathered
 from ssl_robot.heads import exact, mlp
 from ssl_robot.methods import Drawn, Loss, Method, Objective, Preset
+from ssl_robot.ranges import number
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,17 @@ class Vicreg(Method):
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
-            "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "batch_size": 2048, "epochs": 100,
+            "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "spare": True, "batch_size": 512, "epochs": 100,
             "warmup": 10.0,
         },
         method={"hidden": 8192, "width": 8192},
     )  # fmt: skip
 
-    hidden: int = 512
-    width: int = 512
-    invariance: float = 25.0
-    variance: float = 25.0
-    covariance: float = 1.0
+    hidden: int = number(512, 1, 65_536)
+    width: int = number(512, 2, 65_536)
+    invariance: float = number(25.0, 0)
+    variance: float = number(25.0, 0)
+    covariance: float = number(1.0, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""

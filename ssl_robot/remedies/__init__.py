@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ssl_robot.methods import Drawn, Loss, Objective
+from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 
@@ -32,9 +33,15 @@ class Remedy:
 
     Attributes:
         weight: Of its loss beside the method's.
+
+    Raises:
+        InputError: If a setting is out of its range.
     """
 
-    weight: float = 1.0
+    weight: float = number(1.0, 0, 1000)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def build(self, width: int, recipe: Recipe) -> Task:
         """The task for vectors of this width and views of this recipe."""

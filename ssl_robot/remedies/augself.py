@@ -12,6 +12,7 @@ from ssl_robot.heads import mlp
 from ssl_robot.invariances import Invariance, Source
 from ssl_robot.methods import Drawn
 from ssl_robot.random import uniforms
+from ssl_robot.ranges import number
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.remedies import Remedy, Task
 
@@ -28,9 +29,9 @@ class Augself(Remedy):
         hidden: Width of the head's hidden layers.
     """
 
-    weight: float = 1.0
+    weight: float = number(1.0, 0, 1000)
     of: tuple[str, ...] = ()
-    hidden: int = 512
+    hidden: int = number(512, 1, 65_536)
 
     def build(self, width: int, recipe: Recipe) -> Task:
         """A head with an output for each parameter.

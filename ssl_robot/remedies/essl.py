@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ssl_robot.distributed import processes, rank
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn
+from ssl_robot.ranges import number
 from ssl_robot.recipes import Recipe
 from ssl_robot.remedies import Remedy, Task
 
@@ -26,8 +27,8 @@ class Essl(Remedy):
         hidden: Width of the head's hidden layers.
     """
 
-    weight: float = 0.4
-    hidden: int = 512
+    weight: float = number(0.4, 0, 1000)
+    hidden: int = number(512, 1, 65_536)
 
     def build(self, width: int, recipe: Recipe) -> Task:
         """A head with an output for each orientation."""

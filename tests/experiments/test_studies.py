@@ -132,6 +132,22 @@ def test_a_real_recording_is_asked_for_before_anything_is_trained(
     assert "give the recording's folder to --g1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("methods --methods.worlds atlantis", "'atlantis' is not one of the worlds: choose from pusht, reacher, g1"),
+        ("methods --methods.seeds 0", "methods.seeds is 0, but must be a whole number from 1"),
+        ("simsiam_ablation --workers 0", "--workers is 0, but must be at least 1"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_answered_in_a_sentence(
+    words: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", *words.split(), "--out", str(tmp_path / "out"), "--data", str(tmp_path / "data")]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_unknown_study_is_answered_with_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "alchemy", "--out", str(tmp_path)]) == 2
     assert "simsiam_ablation" in capsys.readouterr().err
@@ -201,3 +217,9 @@ def test_cifar_runs_and_reports_the_neighbours(tmp_path: Path, pictures: tuple[A
     assert told.startswith("neighbours' accuracy after 2 epochs: 0.")
     with (tmp_path / "out" / "cifar10" / "metrics.csv").open(newline="") as file:
         assert all(0 <= float(line["knn_accuracy"]) <= 1 for line in csv.DictReader(file))
+    encoder = tmp_path / "out" / "cifar10" / "encoder.safetensors"
+    before = encoder.stat().st_mtime_ns
+    assert cifar10.Cifar10(epochs=2, batch_size=16).run(tmp_path / "out", tmp_path, None, 1) == told
+    assert encoder.stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="a finished run with other settings"):
+        cifar10.Cifar10(epochs=3, batch_size=16).run(tmp_path / "out", tmp_path, None, 1)

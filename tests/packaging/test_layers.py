@@ -36,6 +36,7 @@ LEVELS = (
         "distributed",
         "workers",
         "heap",
+        "ranges",
     ),
     ("heads",),
     ("contrast", "teacher"),

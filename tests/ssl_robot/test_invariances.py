@@ -547,7 +547,7 @@ def test_a_bad_strength_is_refused_by_name_and_with_its_range(name: str, item) -
         with pytest.raises(InputError) as error:
             made(name, **{item.name: wrong})
         assert str(error.value).startswith(f"{name}.{item.name} is {wrong}")
-        assert f"from {least:g} to {most:g}" in str(error.value)
+        assert f"from {least:,} to {most:,}" in str(error.value)
 
 
 @pytest.mark.parametrize(

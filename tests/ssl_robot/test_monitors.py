@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssl_robot.monitors import COLLAPSED, COLLINEAR, alignment, directions, spread, uniformity, vitals
+from ssl_robot.monitors import COLLAPSED, COLLINEAR, alignment, directions, rank, spread, uniformity, vitals
 
 
 @pytest.mark.parametrize("d", [2, 5, 64])
@@ -33,3 +33,12 @@ def test_vitals_are_the_figures_one_by_one() -> None:
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert torch.equal(found[name], value)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_the_rank_of_what_is_no_number_is_none(wrong: float) -> None:
+    """On a GPU nobody asks before: a run must end with the sentence about its loss, not in the linear algebra."""
+    embeddings = torch.randn(8, 4)
+    assert 1 < float(rank(embeddings)) <= 4
+    embeddings[2, 1] = wrong
+    assert bool(rank(embeddings).isnan())

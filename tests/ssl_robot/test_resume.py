@@ -144,6 +144,16 @@ def test_time_that_runs_out_leaves_an_encoder_and_the_way_on(
     assert torch.equal(weights(run(frames, tmp_path, resume=True)), whole[0])
 
 
+def test_a_summary_counts_the_minutes_of_all_parts(frames: Any, tmp_path: Path) -> None:
+    """Of a run that was gone on with it tells all steps, and so all of the time."""
+    run(frames, tmp_path, replace(SHORT, max_minutes=1e-9))
+    state = torch.load(tmp_path / checkpoints.FILE, weights_only=True)
+    assert state["seconds"] > 0
+    torch.save({**state, "seconds": 6000.0}, tmp_path / checkpoints.FILE)
+    run(frames, tmp_path, resume=True)
+    assert json.loads((tmp_path / "summary.json").read_text())["minutes"] > 100
+
+
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
     frames: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

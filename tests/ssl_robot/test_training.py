@@ -8,8 +8,11 @@ from torch import Tensor
 
 from ssl_robot import backbones
 from ssl_robot.datasets.store import FrameStore
+from ssl_robot.errors import InputError
 from ssl_robot.methods import Objective
+from ssl_robot.methods.barlow_twins import BarlowTwins
 from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.methods.vicreg import Vicreg
 from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
 from ssl_robot.training import Training, optimizer, schedule
@@ -169,3 +172,18 @@ def test_clipping_shortens_the_gradient_of_a_step(
         assert min(lengths) > 0.06
     else:
         assert lengths == pytest.approx([expected] * 4, rel=1e-4)
+
+
+def test_more_batches_a_step_than_there_are_frames_is_refused(memory: Any) -> None:
+    frames = memory(np.zeros((20, 16, 16, 3), np.uint8))
+    training = Training(1, 8, size=16, device="cpu", compiled="no", accumulate=11)
+    with pytest.raises(InputError, match=r"20 frames are too few for 11 batches a step.*lower --accumulate"):
+        pretrain(frames, np.arange(20), Simsiam(width=8), Recipe.named("none"), "small", training, quiet=True)
+
+
+def test_what_is_published_together_is_set_together() -> None:
+    """Barlow Twins: slow biases took the place of a small scale. VICReg: 100 epochs go with 512 pictures at .3."""
+    twins = BarlowTwins.paper
+    assert twins.training["lr"] * twins.training["spared_lr"] == pytest.approx(0.0048)
+    assert (BarlowTwins.made("paper", {}).scale, BarlowTwins.made("paper", {}).redundancy) == (1.0, 0.0051)
+    assert [Vicreg.paper.training[name] for name in ("epochs", "batch_size", "lr")] == [100, 512, 0.3]

@@ -101,3 +101,26 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         weights.print_of(str(tmp_path / "missing"))
     with pytest.raises(InputError, match="timm has no network 'resnet9000'"):
         backbones.build("timm:resnet9000", 0)
+
+
+def test_a_feature_map_has_its_channels_first() -> None:
+    """Swin's have them last: a vector must hold channels, not the rows of a map."""
+    name, images = "swin_tiny_patch4_window7_224", torch.rand(1, 3, 64, 64)
+    backbone = backbones.build(f"timm:{name}", 0).eval()
+    assert backbones.width(backbone, 64) == 768
+    with torch.no_grad():
+        last = backbone.features.network(images)[-1]  # type: ignore[operator]
+        torch.testing.assert_close(backbone(images), last.mean((1, 2)))
+
+
+@pytest.mark.parametrize(("size", "recipe"), [(24, "simsiam"), (64, "dino")], ids=["views", "small views"])
+def test_views_that_a_backbone_does_not_take_are_refused(memory: Any, tmp_path: Path, size: int, recipe: str) -> None:
+    """Multi-crop's small views are 27 pixels where large ones are 64: no multiple of a patch."""
+    frames = memory(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8))
+    training = Training(1, 8, size=size, device="cpu", compiled="no")
+    with pytest.raises(InputError, match=r"takes no frames of 2. pixels .*patch size \(16\)\): give another --size"):
+        pretrain(
+            frames, np.arange(16), Simsiam(width=8), Recipe.named(recipe), "timm:vit_tiny_patch16_224", training,
+            tmp_path / "run", quiet=True,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()

@@ -117,7 +117,7 @@ def test_copies_name_what_each_space_is_about() -> None:
 
 @pytest.mark.parametrize("name", ["rotation", "time", "hue+rotation"])
 def test_a_space_for_what_the_views_do_not_draw_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"looc.spaces names '(rotation|time)'.*choose from crop, flip"):
+    with pytest.raises(InputError, match=r"looc.spaces names '(rotation|time)'.*time and camera: crop, flip"):
         Looc(spaces=(name,)).copies([*Recipe.named("simsiam").names, "time"])
 
 

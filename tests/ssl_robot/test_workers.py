@@ -1,0 +1,42 @@
+"""Runs side by side end when they are told to."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tqdm import tqdm
+
+from ssl_robot import interrupts
+from ssl_robot.workers import performed
+
+
+def bar() -> "tqdm[Any]":
+    return tqdm(disable=True)
+
+
+def test_every_task_is_answered(tmp_path: Path) -> None:
+    folders = [tmp_path / str(i) for i in range(5)]
+    assert list(performed(os.mkdir, folders, 2, bar())) == [None] * 5
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_after_a_failure_nothing_is_begun(tmp_path: Path) -> None:
+    folders = [tmp_path, *(tmp_path / str(i) for i in range(4))]
+    with pytest.raises(FileExistsError):
+        list(performed(os.mkdir, folders, 1, bar()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_ignores_is_not_heard() -> None:
+    """Ctrl-C reaches workers too, but their parent sends them its own signal: a second one would not be waited for."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.heard() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signal is None
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
