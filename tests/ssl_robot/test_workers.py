@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from ssl_robot import interrupts
-from ssl_robot.workers import performed
+from ssl_robot.workers import _shares, performed
 
 
 def bar() -> "tqdm[Any]":
@@ -40,3 +40,14 @@ def test_what_a_process_ignores_is_not_heard() -> None:
         assert stop.signal == signal.SIGTERM
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [({0, 1}, 2), ({0, 1, 2, 3, 4}, 2), ({3}, 2), ({0, 1}, 1)])
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, cores: set[int], workers: int) -> None:
+    """All of them, each to one worker, unless there are fewer than workers."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: cores)
+    shares = _shares(workers)
+    assert len(shares) == workers
+    assert all(shares)
+    assert set().union(*shares) == cores
+    assert sum(map(len, shares)) == max(len(cores), workers)

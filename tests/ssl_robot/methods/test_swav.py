@@ -18,7 +18,7 @@ Build = Callable[..., Objective]
 Vectors = Callable[..., list[Tensor]]
 Same = Callable[..., None]
 
-METHOD = Swav(hidden=32, width=8, prototypes=5, queue=0)
+METHOD = Swav(hidden=32, width=8, prototypes=5, epsilon=0.05, queue=0)
 
 
 def scored(objective: Objective, features: list[Tensor]) -> list[Tensor]:
@@ -67,7 +67,7 @@ def test_multi_crop_is_lightlys(built: Build, pictures: Vectors, pooled: nn.Modu
 
 def test_the_queue_is_assigned_along_as_lightly_does(built: Build, vectors: Vectors, same: Same) -> None:
     """From its epoch on, once it is full, with one queue for each view; what is in it has this step's prototypes."""
-    method = Swav(hidden=32, width=8, prototypes=5, queue=16, queue_from=1)
+    method = Swav(hidden=32, width=8, prototypes=5, epsilon=0.05, queue=16, queue_from=1)
     objective = built(method, 16)
     for step in range(4):
         objective.begin(step / 4, 3)
@@ -86,7 +86,7 @@ def test_the_queue_is_assigned_along_as_lightly_does(built: Build, vectors: Vect
 def test_the_queue_waits_for_its_epoch_and_until_it_is_full(
     built: Build, vectors: Vectors, epoch: float, batches: int
 ) -> None:
-    objective = built(Swav(hidden=32, width=8, prototypes=5, queue=16, queue_from=1), 16)
+    objective = built(Swav(hidden=32, width=8, prototypes=5, epsilon=0.05, queue=16, queue_from=1), 16)
     objective.begin(epoch, 3)
     for step in range(batches):
         objective(vectors(4, 16, seed=step))
@@ -96,7 +96,7 @@ def test_the_queue_waits_for_its_epoch_and_until_it_is_full(
 
 
 def test_the_queue_holds_the_last_embeddings_of_each_view(built: Build, vectors: Vectors) -> None:
-    objective = built(Swav(hidden=32, width=8, prototypes=5, queue=8), 16)
+    objective = built(Swav(hidden=32, width=8, prototypes=5, epsilon=0.05, queue=8), 16)
     seen: list[list[Tensor]] = []
     for step in range(3):
         views = vectors(4, 16, seed=step)
