@@ -25,7 +25,7 @@ class Methods:
     """
 
     epochs: int = number(6, 1)
-    seeds: int = number(2, 1)
+    seeds: int = number(1, 1)
     worlds: tuple[str, ...] = ("pusht", "reacher", "g1")
 
     def __post_init__(self) -> None:

@@ -47,7 +47,7 @@ class SimsiamAblation:
     """
 
     epochs: int = number(5, 1)
-    seeds: int = number(2, 1)
+    seeds: int = number(1, 1)
 
     def __post_init__(self) -> None:
         check(self)

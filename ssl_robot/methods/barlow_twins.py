@@ -26,7 +26,7 @@ class BarlowTwins(Method):
             scale and biases have a small rate of their own.
     """
 
-    small: ClassVar[Preset] = Preset()
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
