@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -368,9 +369,9 @@ def _watch(epochs: list[dict[str, float]], training: Training) -> None:
         last = epochs[-1]
         message = (
             f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "
-            f"{last['spread']:.2f}, directions {last['directions']:.2f}): raise --batch-size, change --lr, "
-            "keep the method's stop_gradient, or check that the frames differ ('ssl-robot info --sheet')."
+            f"{last['spread']:.2f}, directions {last['directions']:.2f}): change --lr or "
+            "--optimizer, raise --batch-size, keep what holds the method up (stop_gradient, bn), or check that the frames differ ('ssl-robot info --sheet')."
         )
         if training.on_collapse == "stop":
             raise CollapseError(message)
-        tqdm.write(message)
+        tqdm.write(message, file=sys.stderr)
