@@ -369,8 +369,9 @@ def _watch(epochs: list[dict[str, float]], training: Training) -> None:
         last = epochs[-1]
         message = (
             f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "
-            f"{last['spread']:.2f}, directions {last['directions']:.2f}): change --lr or --optimizer, raise --batch-size, "
-            "keep what holds the method up (stop_gradient, bn), or check that the frames differ ('ssl-robot info --sheet')."
+            f"{last['spread']:.2f}, directions {last['directions']:.2f}): change --lr or --optimizer, raise "
+            "--batch-size, keep what holds the method up (stop_gradient, bn), or check that the frames differ "
+            "('ssl-robot info --sheet')."
         )
         if training.on_collapse == "stop":
             raise CollapseError(message)
