@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ class Study:
         """This command with the settings of the study that a command line names."""
         from ssl_robot.experiments.commands._outline import names, part
 
-        return part(cls, "studies", words[1]) if len(words) > 1 and words[1] in names("studies") else cls
+        free = [word for before, word in pairwise(words) if not before.startswith("--")]  # not an option's value
+        name = next((word for word in free if word in names("studies")), None)
+        return cls if name is None else part(cls, "studies", name)
 
     def run(self) -> int:
         """Train what has not been trained, and print the table."""

@@ -52,7 +52,7 @@ def _table(world: str, outcomes: Sequence[Outcome], baseline: str) -> str:
     rows = {name: [o for o in outcomes if o.trial.name == name] for name in names}
     whole = {name: _mean([o.mean("kernel") for o in found]) for name, found in rows.items()}
     unit = _mean([o.seconds for o in rows[baseline]]) if baseline in rows else 1.0
-    components = list(next(o for o in outcomes if o.r2).r2["kernel"])
+    components = list(next((o.r2["kernel"] for o in outcomes if o.r2), {}))
     head = ["", "R2, mean", "neighbours", *components, "spread", "rank", *(["time"] if baseline else []), "seeds"]
     lines = [f"**{world}**", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for name in sorted(names, key=lambda name: -np.nan_to_num(whole[name], nan=-9)):

@@ -139,7 +139,8 @@ def _recalled(trial: Trial, out: Path) -> Outcome | None:
     file = trial.folder(out) / "outcome.json"
     if not file.is_file():
         return None
-    return Outcome(**{**json.loads(file.read_text()), "trial": trial})
+    outcome = Outcome(**{**json.loads(file.read_text()), "trial": trial})
+    return None if outcome.failure else outcome  # it may have failed for want of room
 
 
 def _asked(trial: Trial, folder: Path) -> Outcome:

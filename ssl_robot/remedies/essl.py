@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_robot.distributed import processes, rank
+from ssl_robot.errors import InputError
 from ssl_robot.heads import mlp
 from ssl_robot.methods import Drawn
 from ssl_robot.ranges import number
-from ssl_robot.recipes import Recipe
+from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.remedies import Remedy, Task
+
+_MOST = 45  # degrees by which a view may have been turned before
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,17 @@ class Essl(Remedy):
     hidden: int = number(512, 1, 65_536)
 
     def build(self, width: int, recipe: Recipe) -> Task:
-        """A head with an output for each orientation."""
+        """A head with an output for each orientation.
+
+        Raises:
+            InputError: If the views have been turned too far for the question to have an answer.
+        """
+        for item in recipe.invariances:
+            if name_of(item) == "quarter_turn" or getattr(item, "degrees", 0) > _MOST:
+                raise InputError(
+                    f"essl asks which way up a view is, which '{name_of(item)}' leaves open: add --without "
+                    f"{name_of(item)}, or turn by {_MOST} degrees at most."
+                )
         return _WhichWayUp(width, self.hidden)
 
 

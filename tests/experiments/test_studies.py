@@ -153,6 +153,13 @@ def test_an_unknown_study_is_answered_with_the_known_ones(tmp_path: Path, capsys
     assert "simsiam_ablation" in capsys.readouterr().err
 
 
+def test_a_study_may_be_named_after_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a folder that is called like one is not it."""
+    words = ["study", "--out", str(tmp_path), "--data", "tuning", "methods", "--methods.worlds", "g1"]
+    assert main(words) == 2
+    assert "--g1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", catalogue.names(ssl_robot.experiments.studies))
 def test_every_study_shows_its_settings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):

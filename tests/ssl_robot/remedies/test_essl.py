@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_robot.errors import InputError
 from ssl_robot.recipes import Recipe
 from ssl_robot.remedies import Task
 from ssl_robot.remedies.essl import Essl
@@ -86,3 +87,14 @@ def test_gradients_reach_the_head_and_the_backbone() -> None:
     for parameter in [*made.parameters(), *backbone.parameters()]:
         assert parameter.grad is not None
         assert bool(parameter.grad.any())
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("quarter_turn", None), ("rotation", 180), ("rotation", 90)])
+def test_views_that_were_turned_too_far_are_refused(name: str, degrees: float | None) -> None:
+    recipe = Recipe.named("crop").having(name, **({} if degrees is None else {"degrees": degrees}))
+    with pytest.raises(InputError, match=f"--without {name}"):
+        Essl().build(16, recipe)
+
+
+def test_views_that_were_turned_a_little_may_be_asked_about() -> None:
+    Essl().build(16, Recipe.named("crop").having("rotation", degrees=30))
