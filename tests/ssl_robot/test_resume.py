@@ -231,7 +231,7 @@ from ssl_robot.training import Training
 
 file, out, batch, accumulate, epochs = sys.argv[1:]
 training = Training(
-    epochs=int(epochs), batch_size=int(batch), accumulate=int(accumulate), size=16, device="cpu", precision="fp32",
+    epochs=int(epochs), batch_size=int(batch), accumulate=int(accumulate), lr=0.2, size=16, device="cpu", precision="fp32",
     save_minutes=0, on_collapse="warn",
 )
 pretrain(
@@ -297,4 +297,6 @@ def test_two_processes_learn_what_one_does(resets: FrameStore, tmp_path: Path) -
     assert (summary["processes"], summary["steps"]) == (2, 8)
     one, two = (encoder.load(tmp_path / name).backbone.state_dict() for name in ("one", "two"))
     for name, expected in one.items():
-        torch.testing.assert_close(two[name], expected, atol=2e-4, rtol=2e-3, msg=name)
+        torch.testing.assert_close(
+            two[name], expected, atol=2e-4, rtol=2e-3, msg=lambda text, name=name: f"{name}: {text}"
+        )
