@@ -231,8 +231,8 @@ from ssl_robot.training import Training
 
 file, out, batch, accumulate, epochs = sys.argv[1:]
 training = Training(
-    epochs=int(epochs), batch_size=int(batch), accumulate=int(accumulate), lr=0.2, size=16, device="cpu", precision="fp32",
-    save_minutes=0, on_collapse="warn",
+    epochs=int(epochs), batch_size=int(batch), accumulate=int(accumulate), size=16, device="cpu", precision="fp32",
+    save_minutes=0, on_collapse="warn", lr=0.2,
 )
 pretrain(
     FrameStore(file), np.arange(64), Simsiam(width=32), Recipe.named("simsiam"), "small", training, Path(out),
