@@ -22,8 +22,8 @@ class Mocov2(Method):
 
     Attributes:
         hidden: Width of the projector's hidden layer (MoCo v2, section 3; 2048 for ResNet-50).
-        bn: Batch norm in the projector's hidden layer: the authors have none, but frames of one scene are so alike that
-            little is learnt without.
+        bn: Batch norm in the projector's hidden layer, as LooC's heads need it on frames of one scene; the authors have
+            none.
         width: Of its output.
         queue: How many earlier keys; 65,536 for a million pictures, here at most a good part of the frames.
         keep: Share of the slow copy that stays at each step; .999 over ImageNet's many steps.

@@ -22,8 +22,8 @@ class Swav(Method):
     Attributes:
         hidden: Width of the projector's hidden layer (appendix A; 2048 for ResNet-50).
         width: Of embedding and prototypes.
-        bn: Batch norm on the projector's output: the authors have none, but frames of one scene are so alike that all
-            are assigned alike without.
+        bn: Batch norm on the projector's output, which keeps the embeddings of similar frames apart; the authors have
+            none.
         prototypes: How many: 3,000 on ImageNet, a few hundred on small data.
         temperature: Divides the cosines of what predicts (section 3.1).
         epsilon: How soft assignments are; .05 in the paper.
