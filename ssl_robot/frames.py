@@ -94,6 +94,19 @@ class Row:
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Moments as a reader sees them, from a recording or from worlds that are being acted in.
+
+    Attributes:
+        frames: uint8, (b, h, w, 3).
+        labels: What is known about each moment beside its frame, (b, components) each.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
 class EpisodeSink(Protocol):
     """Where the rows of one episode go."""
 
@@ -161,6 +174,17 @@ class Frames(Protocol):
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every frame, (frames, components)."""
+
+
+def seen(frames: Frames, rows: NDArray[np.int64], labels: Sequence[str] = ()) -> Seen:
+    """Some moments of a recording.
+
+    Args:
+        frames: The collection.
+        rows: Places in it, (b,).
+        labels: Names of the labels that come along.
+    """
+    return Seen(frames.take(rows), {name: frames.values(name)[rows] for name in labels})
 
 
 def later(frames: Frames, indices: NDArray[np.int64], gap: int) -> NDArray[np.int64]:

@@ -1,10 +1,17 @@
-"""One file per question put to a frozen encoder."""
+"""One file per question put to a frozen encoder: each holds one frozen dataclass of settings named like the file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ssl_robot.arena import Arena
+from ssl_robot.frames import Frames
+from ssl_robot.ranges import check
+from ssl_robot.readers import Reader
+
+LOWER = ("error",)  # metrics of which less is better
 
 
 @dataclass(frozen=True)
@@ -12,23 +19,26 @@ class Score:
     """An answer to a question, with how sure it is.
 
     Attributes:
-        target: Full name of the label.
+        target: Full name of the label, or of the task.
         component: Which of its numbers; an angle gives ``angle``, ``angle cos`` and ``angle sin``.
-        metric: ``r2`` (1 is perfect, 0 is chance) or ``error`` (mean absolute, in the unit).
-        unit: Of the error; empty for R2 and where the source does not say.
-        value: The score on the test rows.
+        metric: ``r2`` (1 is perfect, 0 is chance), ``error`` (mean absolute, in the unit), ``accuracy``, ``success``
+            (shares), ``return`` and others that each probe's file explains.
+        unit: Of an error; empty for shares, R2 and where the source does not say.
+        value: The score on the test rows, or over the test episodes.
         low: Lower end of the 95% interval, over test episodes.
         high: Upper end.
-        n: Test rows.
+        n: Test rows, or episodes where each gives one number.
         chance: What an encoder that sees nothing scores.
         episodes: Test episodes.
         resampled: The score under each resampling of the test episodes; two encoders asked the same question are
             resampled alike, so that their scores can be subtracted pair by pair.
+        layer: What was read of the encoder.
+        head: What read it.
     """
 
     target: str
     component: str
-    metric: Literal["r2", "error"]
+    metric: str
     unit: str
     value: float
     low: float
@@ -37,3 +47,51 @@ class Score:
     chance: float
     episodes: int
     resampled: NDArray[np.float64] = field(repr=False, compare=False)
+    layer: str = "output"
+    head: str = ""
+
+    @property
+    def higher(self) -> bool:
+        """Whether more is better."""
+        return self.metric not in LOWER
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Settings of a question; the encoder is never trained by it unless the file says so.
+
+    Raises:
+        InputError: If a setting is out of its range.
+    """
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Reading(Probe):
+    """A question that a recording answers."""
+
+    def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
+        """Scores of the test episodes.
+
+        Args:
+            reader: What is questioned.
+            frames: Frames with what is asked about beside them; the split is made from their content.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Acting(Probe):
+    """A question that is answered by acting in the world that a recording comes from."""
+
+    def ask(self, reader: Reader, frames: Frames, arena: Arena) -> Sequence[Score]:
+        """Scores of the episodes that a policy on top of the reader's features went through.
+
+        Args:
+            reader: What is questioned.
+            frames: Demonstrations.
+            arena: Copies of the world they were recorded in.
+        """
+        raise NotImplementedError

@@ -1,0 +1,77 @@
+"""What reads numbers off frames: an encoder, or what stands beside one in a report."""
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_robot.encoder import Encoder, Layer
+from ssl_robot.frames import Frames, Seen, seen
+
+_BATCH = 64
+
+
+class Reader(Protocol):
+    """Features of moments, however they come about."""
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+
+    @property
+    def key(self) -> str:
+        """A text that changes when its features do."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that it looks at beside the frames; none for what only sees."""
+
+    def read(self, moments: Seen, layer: Layer = "output") -> Tensor:
+        """Features: (b, d) for the output, (b, c, h, w) for the map; without gradients.
+
+        Raises:
+            InputError: If it has no such layer.
+        """
+
+    def everything(self, frames: Frames, layer: Layer = "output") -> Tensor:
+        """Features of each frame of a recording, in order."""
+
+
+class EncoderReader:
+    """An encoder as it is.
+
+    Args:
+        encoder: Frozen.
+        name: What a report calls it.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, encoder: Encoder, name: str) -> None:
+        self.encoder, self.name = encoder, name
+
+    @property
+    def key(self) -> str:
+        """Hash of the weights and of how frames are prepared."""
+        digest = hashlib.sha256(repr(self.encoder.card).encode())
+        for name, value in self.encoder.backbone.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @torch.inference_mode()
+    def read(self, moments: Seen, layer: Layer = "output") -> Tensor:
+        """The encoder's features."""
+        features: Tensor = self.encoder(moments.frames, layer)
+        return features.clone()
+
+    def everything(self, frames: Frames, layer: Layer = "output") -> Tensor:
+        """Features of each frame."""
+        return in_batches(self, frames, layer)
+
+
+def in_batches(reader: Reader, frames: Frames, layer: Layer = "output") -> Tensor:
+    """What a reader that looks at one moment at a time makes of each frame of a recording, in bounded memory."""
+    rows = np.array_split(np.arange(len(frames)), range(_BATCH, len(frames), _BATCH))
+    return torch.cat([reader.read(seen(frames, part, reader.labels), layer) for part in rows])
