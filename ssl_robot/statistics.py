@@ -63,6 +63,30 @@ def adjusted(p: Array) -> Array:
     return values
 
 
+def covariance(x: Array) -> Array:
+    """Covariance of samples that may be fewer than their numbers, always invertible (Ledoit and Wolf 2004).
+
+    It is drawn towards a multiple of the identity, by as much as makes it nearest to the true one on average
+    (https://doi.org/10.1016/S0047-259X(03)00096-4).
+
+    Args:
+        x: (n, d).
+
+    Returns:
+        (d, d).
+    """
+    n, d = x.shape
+    centred = x - x.mean(0)
+    sample: Array = centred.T @ centred / n
+    middle = float(np.trace(sample)) / d
+    apart = float(np.square(sample).sum()) - d * middle**2  # squared distance to the identity's multiple
+    noise = (float(np.square(np.square(centred).sum(1)).sum()) / n - float(np.square(sample).sum())) / n
+    share = min(noise, apart) / apart if apart > 0 else 1.0
+    floor = 1e-12 + 1e-9 * middle
+    shrunk: Array = (1 - share) * sample + (share * middle + floor) * np.eye(d)
+    return shrunk
+
+
 def _effective(rows: int) -> float:
     """Independent rows whose mean variance is as well known as that of rows correlated by a half."""
     return rows / (1 + (rows - 1) * 0.5**2)

@@ -2,7 +2,8 @@
 
 import ast
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
+from inspect import cleandoc
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Literal
@@ -105,13 +106,13 @@ def shaped(base: type, words: Sequence[str]) -> type:
     _check_chosen(words, outlines, {"--method": methods, "--remedies": remedies})
     asked = outlines[method].presets.get(preset, {})
     usual = {"recipe": asked.get("recipe", "simsiam"), **asked.get("training", {})}
-    fields: list[Any] = [
+    given: list[Any] = [
         (name, kind, field(default=usual[name])) for name, kind in base.__annotations__.items() if name in usual
     ]
-    fields += [("method", _one_of(methods), field(default="simsiam"))]
-    fields += [("remedies", _several(_one_of(remedies)), field(default=()))]
-    fields += [(name, item.settings, field(default_factory=item.settings)) for name, item in outlines.items()]
-    made = make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
+    given += [("method", _one_of(methods), field(default="simsiam"))]
+    given += [("remedies", _several(_one_of(remedies)), field(default=()))]
+    given += [(name, item.settings, field(default_factory=item.settings)) for name, item in outlines.items()]
+    made = make_dataclass(base.__name__, given, bases=(base,), frozen=True)
     made.__doc__ = base.__doc__
     return made
 
@@ -124,6 +125,20 @@ def part(base: type, kind: str, name: str) -> type:
     )
     made.__doc__ = base.__doc__
     return made
+
+
+def flat(base: type, kind: str, name: str) -> type:
+    """A command's dataclass with the settings of one file among its own, as ``--temperature``."""
+    settings = outline(kind, name).settings
+    given: list[Any] = [(item.name, item.type, field(default=item.default)) for item in fields(settings)]
+    made = make_dataclass(base.__name__, given, bases=(base,), frozen=True)
+    made.__doc__ = f"{settings.__doc__}\n\n{_attributes(base)}"
+    return made
+
+
+def _attributes(base: type) -> str:
+    """What a command says about its own fields."""
+    return cleandoc(base.__doc__ or "").partition("Attributes:")[2].strip("\n")
 
 
 def _check_chosen(words: Sequence[str], chosen: Collection[str], known: Mapping[str, Sequence[str]]) -> None:

@@ -1,109 +1,98 @@
 """Question an encoder."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
-    from ssl_robot.encoder import Encoder
     from ssl_robot.frames import Frames
     from ssl_robot.probes import Score
-    from ssl_robot.splits import Split
 
 TOO_FEW = ": too few to trust them"
+_WIDTH = 26
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Read labels off a frozen encoder, beside an untrained encoder and raw pixels.
+    """Put a question to a frozen encoder, beside baselines.
 
     Attributes:
-        probe: The question.
-        encoder: Run directory, encoder file, or a baseline: random or pixels.
-        data: Recording with labels.
-        target: Labels to read; all but the actions if not given.
-        layer: The vector a policy reads, or the feature map.
-        head: Closed-form read-out: kernel (radial basis functions) or ridge (linear), or the mean of the 20 nearest
-            neighbours by cosine.
+        probe: The question: pose, knn, linear, invariance, policy, reinforcement or detection; NAME --help shows its
+            own settings.
+        encoder: Run directory, encoder file, or a baseline: random, pixels, efficientnet_lite0, timm:NAME, state, or
+            blind:INVARIANCE.
+        data: Recording with labels; for a policy, demonstrations.
         camera: Camera to look through; the first one if not given.
-        baselines: Show the baselines beside the encoder.
+        baselines: What is shown beside the encoder; given without a name, nothing.
         json: Print one JSON object instead of a table.
     """
 
-    probe: Positional[Literal["pose"]]
+    probe: Positional[str]
     encoder: Positional[str]
     data: Positional[Path]
-    target: tuple[str, ...] = ()
-    layer: Literal["output", "map"] = "output"
-    head: Literal["kernel", "ridge", "neighbours"] = "kernel"
     camera: str | None = None
-    baselines: bool = True
+    baselines: tuple[str, ...] = ("random", "pixels")
     json: bool = False
 
-    def run(self) -> int:
-        """Fit heads on the training episodes and score the test episodes."""
-        from ssl_robot.datasets.store import FrameStore
-        from ssl_robot.errors import InputError
-        from ssl_robot.frames import find_label
-        from ssl_robot.splits import split
+    @classmethod
+    def shaped(cls, words: Sequence[str]) -> type:
+        """This command with the settings of the probe that a command line names."""
+        from ssl_robot.experiments.commands._outline import flat, names
 
+        name = next((word for word in words[1:] if word in names("probes")), None)
+        return cls if name is None else flat(cls, "probes", name)
+
+    def run(self) -> int:
+        """Ask the encoder and the baselines the same."""
+        import ssl_robot.probes
+        from ssl_robot import catalogue
+        from ssl_robot.baselines import named
+        from ssl_robot.datasets.store import FrameStore
+        from ssl_robot.readers import EncoderReader
+
+        cls: Any = catalogue.found(ssl_robot.probes, self.probe)
+        probe = cls(**{item.name: getattr(self, item.name) for item in fields(cls)})
         frames = FrameStore(self.data, self.camera)
-        asked = self.target or tuple(name for name in frames.label_names if name != "actions")
-        targets = tuple(find_label(frames, name).name for name in asked)
-        if not targets:
-            raise InputError(f"{self.data} has no labels to read: a probe needs poses or states beside the frames.")
-        parts = split(frames)
-        others = ("random", "pixels") if self.baselines and not self.json else ()
-        columns = {name: self._scores(name, frames, targets, parts) for name in dict.fromkeys((self.encoder, *others))}
+        first = named(self.encoder, frames)
+        like = first.encoder.card if isinstance(first, EncoderReader) else None
+        readers = [first, *(named(name, frames, like) for name in self.baselines if name != self.encoder)]
+        columns = {reader.name: list(probe.ask(reader, frames)) for reader in readers}
         if self.json:
-            scores = [{k: v for k, v in vars(score).items() if k != "resampled"} for score in columns[self.encoder]]
-            print(json.dumps({"probe": self.probe, "encoder": self.encoder, "layer": self.layer, "scores": scores}))
+            print(json.dumps(_record(self.probe, self.encoder, probe, columns)))
         else:
-            _print(columns, self.head, parts)
+            _print(columns, frames)
         return 0
 
-    def _scores(self, name: str, frames: "Frames", targets: tuple[str, ...], parts: "Split") -> "list[Score]":
-        from ssl_robot import features
-        from ssl_robot.encoder import load
-        from ssl_robot.probes import pose
 
-        if name == "pixels":
-            read = features.pixels(frames)
-        else:
-            encoder = self._untrained() if name == "random" else load(name)
-            read = features.encoded(encoder, frames, self.layer)
-        head = "ridge" if name == "pixels" else self.head
-        return [score for target in targets for score in pose.score(read, frames, target, parts, head)]
-
-    def _untrained(self) -> "Encoder":
-        """Random weights in the network and preprocessing of the encoder it is compared with."""
-        from ssl_robot.encoder import Card, load
-        from ssl_robot.features import random_encoder
-
-        if self.encoder in ("random", "pixels"):
-            return random_encoder(Card("small", 64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))
-        return random_encoder(load(self.encoder).card)
+def _record(name: str, encoder: str, probe: Any, columns: "dict[str, list[Score]]") -> dict[str, Any]:
+    """What programs read."""
+    listed = [
+        [{key: value for key, value in vars(score).items() if key != "resampled"} for score in scores]
+        for scores in columns.values()
+    ]
+    beside = dict(zip(list(columns)[1:], listed[1:], strict=True))
+    return {"probe": name, "encoder": encoder, "settings": vars(probe), "scores": listed[0], "baselines": beside}
 
 
-def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None:
+def _print(columns: "dict[str, list[Score]]", frames: "Frames") -> None:
+    """A line for each component, a column for each encoder; what read it and how sure it is stands below."""
     from ssl_robot.verdicts import FEW_EPISODES
 
     names = list(columns)
-    target = ""
-    for scores in zip(*columns.values(), strict=True):
-        first = scores[0]
-        if first.target != target:
-            target = first.target
-            print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
-        metric = "R2" if first.metric == "r2" else f"error {first.unit}"
-        cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
-        print(f"{f'  {first.component}'[:31]:32}{metric:10}{cells}{first.chance:>10.3f}")
-    test_episodes = next(iter(columns.values()))[0].episodes
-    print(
-        f"\n{head} head on frozen features (pixels: 32x32, ridge); {len(parts.train)} training, "
-        f"{len(parts.validation)} validation, {len(parts.test)} test frames, no episode in two parts.\n"
-        f"95% intervals over {test_episodes} test episodes{TOO_FEW if test_episodes < FEW_EPISODES else ''}."
-    )
+    for target, lines in groupby(zip(*columns.values(), strict=True), key=lambda line: line[0].target):
+        print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>{_WIDTH}}" for name in names) + f"{'chance':>10}")
+        for line in lines:
+            first = line[0]
+            metric = {"r2": "R2", "error": f"error {first.unit}"}.get(first.metric, first.metric)
+            cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>{_WIDTH}}" for s in line)
+            print(f"{f'  {first.component}'[:31]:32}{metric:10}{cells}{first.chance:>10.3f}")
+    print()
+    for name, scores in columns.items():
+        for (layer, head, n, many), _ in groupby(scores, key=lambda s: (s.layer, s.head, s.n, s.episodes)):
+            few = TOO_FEW if many < FEW_EPISODES else ""
+            print(f"{name}: {layer}, {head}; {n} test rows; 95% intervals over {many} test episodes{few}.")

@@ -40,6 +40,7 @@ class Invariance:
 
     hides: ClassVar[str]
     draws: ClassVar[int]
+    circular: ClassVar[bool] = False  # whether its parameters are angles in radians that wrap
     together: ClassVar[str] = ""  # of those with the same word the rarer act only where the more frequent do
 
     p: float = strength(1.0, 0, 1)

@@ -24,6 +24,7 @@ class Hue(Colour):
 
     hides: ClassVar[str] = "colour"
     draws: ClassVar[int] = 1
+    circular: ClassVar[bool] = True
     together: ClassVar[str] = "jitter"
 
     turn: float = strength(0.5, 0, 0.5)

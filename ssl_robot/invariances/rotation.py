@@ -21,6 +21,7 @@ class Rotation(Geometry):
 
     hides: ClassVar[str] = "orientation"
     draws: ClassVar[int] = 1
+    circular: ClassVar[bool] = True
 
     degrees: float = strength(180.0, 0, 180)
 

@@ -1,10 +1,60 @@
 """Which class a frame belongs to, by its nearest neighbours (Wu 2018, https://arxiv.org/abs/1805.01978)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_robot import resampling
+from ssl_robot.classes import classes
+from ssl_robot.frames import Frames
+from ssl_robot.probes import Reading, Score
+from ssl_robot.ranges import number
+from ssl_robot.readers import Reader
+from ssl_robot.splits import split
+
 _AT_ONCE = 1000  # queries whose cosines with the whole bank are held in memory
+
+
+@dataclass(frozen=True)
+class Knn(Reading):
+    """Which class a frame belongs to, by a vote of its nearest neighbours (Wu 2018); nothing is fitted.
+
+    The bank holds the training frames as they are, without augmentation.
+
+    Attributes:
+        target: Label whose values are classes; ``name:component`` where it has several numbers.
+        k: Neighbours that vote, by cosine; at most as many as there are.
+        temperature: Each vote counts exp(cosine / temperature).
+        layer: The vector a policy reads, or the feature map.
+    """
+
+    target: str = "class"
+    k: int = number(200, 1)
+    temperature: float = number(0.1, 0.001, 1000)
+    layer: Literal["output", "map"] = "output"
+
+    def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
+        """Accuracy on the test episodes."""
+        wanted, parts = classes(frames, self.target), split(frames)
+        features = reader.everything(frames, self.layer).flatten(1)
+        bank, queries = (torch.from_numpy(rows) for rows in (parts.train, parts.test))
+        said = classify(features[bank], wanted.places[bank], features[queries], self.k, self.temperature)
+        truth = wanted.places[queries]
+        weights = resampling.counts(frames.episodes[parts.test])
+        right, guess = (
+            resampling.means((answer == truth).numpy(), weights) for answer in (said, wanted.commonest(parts))
+        )
+        return [
+            Score(
+                wanted.name, "class", "accuracy", "", *resampling.interval(right), len(parts.test), float(guess[0]),
+                len(set(frames.episodes[parts.test].tolist())), right[1:], self.layer,
+                f"{min(self.k, len(bank))} neighbours at temperature {self.temperature:g}",
+            )
+        ]  # fmt: skip
 
 
 def classify(bank: Tensor, classes: Tensor, queries: Tensor, k: int = 200, temperature: float = 0.1) -> Tensor:

@@ -2,31 +2,61 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot import regression
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Label, find_label
-from ssl_robot.probes import Score
+from ssl_robot.probes import Reading, Score
+from ssl_robot.readers import Reader
 from ssl_robot.regression import Head
-from ssl_robot.splits import Split
+from ssl_robot.splits import Split, split
 
 Sums = NDArray[np.float64]
 _RESAMPLES = 1000
 
 
-def score(features: Tensor, frames: Frames, target: str, split: Split, head: Head = "kernel") -> list[Score]:
+@dataclass(frozen=True)
+class Pose(Reading):
+    """Where things are and which way they point, read off frozen features component by component.
+
+    Attributes:
+        target: Labels to read; all but the actions if not given.
+        layer: The vector a policy reads, or the feature map.
+        head: Closed-form read-out: kernel (radial basis functions) or ridge (linear), or the mean of the 20 nearest
+            neighbours by cosine.
+    """
+
+    target: tuple[str, ...] = ()
+    layer: Literal["output", "map"] = "output"
+    head: Literal["kernel", "ridge", "neighbours"] = "kernel"
+
+    def ask(self, reader: Reader, frames: Frames) -> list[Score]:
+        """R2 of every component, and its error in its unit."""
+        asked = self.target or tuple(name for name in frames.label_names if name != "actions")
+        if not asked:
+            raise InputError("The recording has no labels to read: a probe needs poses or states beside the frames.")
+        parts, features = split(frames), reader.everything(frames, self.layer)
+        if self.layer == "map":
+            features = F.adaptive_avg_pool2d(features, 4).flatten(1)
+        return [item for name in asked for item in score(features, frames, name, parts, self.head)]
+
+
+def score(features: Tensor, frames: Frames, target: str, parts: Split, head: Head = "kernel") -> list[Score]:
     """How well a label can be read off features.
 
     Args:
         features: One row per frame, (frames, d).
         frames: Where the label and the episodes come from.
         target: Name of the label.
-        split: Rows for the head, for its regularisation and for the scores.
+        parts: Rows for the head, for its regularisation and for the scores.
         head: See ``regression.fit``.
     """
     label = find_label(frames, target)
@@ -35,11 +65,11 @@ def score(features: Tensor, frames: Frames, target: str, split: Split, head: Hea
     if missing:
         raise InputError(f"{label.name} is not known in {missing} row(s): ask for other labels with --target.")
     columns, names = _columns(values, label)
-    predicted = regression.fit(features, columns, split, head).predicted
-    test = torch.from_numpy(split.test)
-    weights = _resamples(frames.episodes[split.test])
-    episodes = len(np.unique(frames.episodes[split.test]))
-    chance = columns[torch.from_numpy(split.train)].mean(0).expand_as(predicted)
+    predicted = regression.fit(features, columns, parts, head).predicted
+    test = torch.from_numpy(parts.test)
+    weights = _resamples(frames.episodes[parts.test])
+    episodes = len(np.unique(frames.episodes[parts.test]))
+    chance = columns[torch.from_numpy(parts.train)].mean(0).expand_as(predicted)
     scores = []
     for i, name in enumerate(names):
         truth = columns[test, i]
