@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import islice
@@ -11,6 +13,8 @@ from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
+
+_LOOK = 2.0  # seconds between two looks at whether the parent lives
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -61,9 +65,17 @@ def _shares(workers: int) -> list[set[int]]:
 
 
 def _settle(shares: "SimpleQueue[set[int]]") -> None:
-    """One thread on cores of its own for each worker; an interrupt is the parent's to handle."""
+    """One thread on cores of its own for each worker; an interrupt is the parent's to handle, and its end is ours."""
+    threading.Thread(target=_outlive_nobody, args=(os.getppid(),), daemon=True).start()
     share = shares.get()
     if share:
         os.sched_setaffinity(0, share)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _outlive_nobody(parent: int) -> None:
+    """Tell this process to end when the one that wanted its answers was killed, for nobody else does."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os.kill(os.getpid(), signal.SIGTERM)  # a run writes its checkpoint first

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,40 @@ def test_after_a_failure_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         list(performed(os.mkdir, folders, 1, bar()))
     assert list(tmp_path.iterdir()) == []
+
+
+_SLEEPS = """
+import sys, time
+from pathlib import Path
+from tqdm import tqdm
+from ssl_robot.workers import performed
+
+def sleep(folder):
+    import os
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(performed(sleep, [Path(sys.argv[1])], 1, tqdm(disable=True)))
+"""
+
+
+def test_workers_end_with_whoever_was_killed(tmp_path: Path) -> None:
+    """Killed outright, a parent tells its workers nothing: they would go on behind everybody's back."""
+    script, begun = tmp_path / "sleeps.py", tmp_path / "begun"
+    script.write_text(_SLEEPS)
+    begun.mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), str(begun)])
+    while not list(begun.iterdir()):
+        assert parent.poll() is None
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    (worker,) = (int(file.name) for file in begun.iterdir())
+    limit = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
 
 
 def test_what_a_process_ignores_is_not_heard() -> None:
