@@ -17,6 +17,7 @@ from ssl_robot.frames import Row
 _PNG = b"\x89PNG\r\n\x1a\n"
 LOSSY = "The pictures of {} are JPEG, which is lossy: not quite what the camera saw."
 LOSSY_VIDEO = "The pictures of {} were compressed as {}, which is lossy: not quite what the camera saw."
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}  # endings of files
 _FLAT = 2  # grey levels
 
 
@@ -39,6 +40,31 @@ def decoded(data: bytes) -> NDArray[np.uint8] | None:
     finally:
         cv2.utils.logging.setLogLevel(level)
     return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its name; hidden ones are not."""
+    return not path.name.startswith(".") and path.suffix.lower() in PICTURES and path.is_file()
+
+
+def any_lossy(paths: Iterable[Path]) -> bool:
+    """Whether some of these files are JPEG by their names."""
+    return any(path.suffix.lower() in (".jpg", ".jpeg") for path in paths)
+
+
+def picture(path: Path) -> NDArray[np.uint8]:
+    """A file's picture as RGB (h, w, 3).
+
+    Raises:
+        DamageError: If it cannot be read or decoded.
+    """
+    try:
+        found = decoded(path.read_bytes())
+    except OSError as error:
+        raise DamageError(f"{path.name} cannot be read ({error.strerror})") from None
+    if found is None:
+        raise DamageError(f"{path.name} cannot be decoded")
+    return found
 
 
 def _cut(data: bytes) -> bool:

@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 
 from ssl_robot.datasets.importers._names import chosen, side_by_side
 from ssl_robot.datasets.imports import Episode
-from ssl_robot.datasets.pictures import LOSSY, DamageError, decoded, in_order, listed, reported, squared
+from ssl_robot.datasets.pictures import (
+    LOSSY,
+    PICTURES,
+    DamageError,
+    any_lossy,
+    in_order,
+    is_picture,
+    listed,
+    picture,
+    reported,
+    squared,
+)
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
 _CAMERA = "images"
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-_LOSSY = {".jpg", ".jpeg"}
 _TABLE = "labels.csv"
 # what tells that the pictures belong to a dataset that another importer knows
 _FOREIGN = ("meta/info.json", "manifest.json", "metadata.yaml", "data/main_data.hdf5", "main_data.hdf5")
@@ -57,7 +66,7 @@ class Images:
         self._size = size
         self._folders = _folders(source)
         if not self._folders:
-            raise InputError(f"{source} has no pictures ({', '.join(sorted(_SUFFIXES))}): give a folder of them.")
+            raise InputError(f"{source} has no pictures ({', '.join(sorted(PICTURES))}): give a folder of them.")
         self._first, shape = _first(self._folders)
         self.warnings: list[str] = []
         if self._folders[0].path == source and any(
@@ -68,7 +77,7 @@ class Images:
         labels = tuple(Label.plain(name, 1) for name in self._labels)
         self.schema = Schema({_CAMERA: shape if size is None else (size, size, 3)}, labels)
         self.attributes = {"source": source.resolve().name, "source_format": "folder of pictures"}
-        if any(path.suffix.lower() in _LOSSY for folder in self._folders for path in folder.pictures):
+        if any(any_lossy(folder.pictures) for folder in self._folders):
             self.attributes["lossy"] = "JPEG"
             self.warnings.append(LOSSY.format(source))
 
@@ -78,8 +87,8 @@ class Images:
         try:
             if not source.is_dir() or any((source / name).exists() for name in _FOREIGN):
                 return False
-            return any(map(_is_picture, source.iterdir())) or any(
-                any(map(_is_picture, path.iterdir())) for path in source.iterdir() if _is_folder(path)
+            return any(map(is_picture, source.iterdir())) or any(
+                any(map(is_picture, path.iterdir())) for path in source.iterdir() if _is_folder(path)
             )
         except OSError:
             return False
@@ -128,14 +137,14 @@ class Images:
             )
 
     def _picture(self, path: Path) -> NDArray[np.uint8]:
-        picture = _read(path)
+        shown = picture(path)
         expected = self.schema.cameras[_CAMERA]
-        if self._size is None and picture.shape != expected:
+        if self._size is None and shown.shape != expected:
             raise InputError(
-                f"{path} is {picture.shape[1]} x {picture.shape[0]} pixels and {self._first.name} "
+                f"{path} is {shown.shape[1]} x {shown.shape[0]} pixels and {self._first.name} "
                 f"{expected[1]} x {expected[0]}: bring them to one size with --size."
             )
-        return squared(picture, self._size)
+        return squared(shown, self._size)
 
     def _values(self, folder: _Folder) -> dict[str, NDArray[np.float64]]:
         """The numbers of each label, one for each picture."""
@@ -147,10 +156,6 @@ class Images:
             raise DamageError(f"it has no CSV file with a column {missing[0]}")
         order = _order(columns, folder)
         return {name: _numbers(name, columns[name])[order] for name in self._labels}
-
-
-def _is_picture(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
 def _is_folder(path: Path) -> bool:
@@ -169,7 +174,7 @@ def _folders(source: Path) -> list[_Folder]:
 def _folder(path: Path) -> _Folder:
     files = listed(path)
     tables = in_order(file for file in files if file.suffix.lower() == ".csv" and file.is_file())
-    return _Folder(path, in_order(filter(_is_picture, files)), tables)
+    return _Folder(path, in_order(filter(is_picture, files)), tables)
 
 
 def _facts(folder: _Folder) -> dict[str, str]:
@@ -180,21 +185,11 @@ def _first(folders: Sequence[_Folder]) -> tuple[Path, tuple[int, int, int]]:
     """The first picture that can be read, and its height, width and channels."""
     for path in (path for folder in folders for path in folder.pictures):
         try:
-            h, w, c = _read(path).shape
+            h, w, c = picture(path).shape
         except DamageError:  # reported when its row is read
             continue
         return path, (h, w, c)
     raise InputError(f"{folders[0].pictures[0]} and all other pictures cannot be read: copy them again.")
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        picture = decoded(path.read_bytes())
-    except OSError as error:
-        raise DamageError(f"{path.name} cannot be read ({error.strerror})") from None
-    if picture is None:
-        raise DamageError(f"{path.name} cannot be decoded")
-    return picture
 
 
 def _columns(folder: _Folder) -> dict[str, list[str]]:

@@ -27,13 +27,13 @@ class Knn(Reading):
 
     Attributes:
         target: Label whose values are classes; ``name:component`` where it has several numbers.
-        k: Neighbours that vote, by cosine; at most as many as there are.
+        k: Neighbours that vote, by cosine; at most as many as there are. 20 as in DINO; Wu has 200, for ImageNet.
         temperature: Each vote counts exp(cosine / temperature).
         layer: The vector a policy reads, or the feature map.
     """
 
     target: str = "class"
-    k: int = number(200, 1)
+    k: int = number(20, 1)
     temperature: float = number(0.1, 0.001, 1000)
     layer: Literal["output", "map"] = "output"
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import ssl_robot.methods
+import ssl_robot.probes
 import ssl_robot.remedies
 from ssl_robot import catalogue
 from ssl_robot.datasets.store import FrameStore
@@ -18,7 +19,7 @@ from ssl_robot.experiments import cli
 from ssl_robot.experiments.commands._outline import names, outline
 from ssl_robot.training import Training
 
-KINDS = {"methods": ssl_robot.methods, "remedies": ssl_robot.remedies}
+KINDS = {"methods": ssl_robot.methods, "remedies": ssl_robot.remedies, "probes": ssl_robot.probes}
 METHODS = catalogue.names(ssl_robot.methods)
 EVERY = [(kind, name) for kind, package in KINDS.items() for name in catalogue.names(package)]
 
