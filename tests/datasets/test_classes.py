@@ -15,13 +15,15 @@ from ssl_robot.experiments import cli
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes in natural order, ``kind2`` before ``kind10``: dark pictures and bright ones, one deeper inside."""
+    """Two classes in natural order, ``kind2`` before ``kind10``: red pictures and bluer ones, one deeper inside."""
     rng = np.random.default_rng(0)
     for kind, (low, high) in {"kind2": (0, 100), "kind10": (150, 256)}.items():
         for i in range(30):
             path = tmp_path / "pictures" / kind / ("more" if i == 0 else ".") / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), rng.integers(low, high, (16, 16, 3), np.uint8))
+            shown = rng.integers(100, 200, (16, 16, 3), np.uint8)
+            shown[..., 0] = rng.integers(low, high, (16, 16), np.uint8)  # blue comes first there
+            cv2.imwrite(str(path), shown)
     return tmp_path / "pictures"
 
 
@@ -34,8 +36,8 @@ def test_a_folder_is_a_class_and_a_picture_an_episode(folder: Path, tmp_path: Pa
     store = imported(folder, tmp_path / "out.h5")
     assert len(store) == len(np.unique(store.episodes)) == 60
     kinds = store.values("class")[:, 0]
-    bright = store.take(np.arange(60)).mean((1, 2, 3)) > 120
-    assert (kinds == bright).all()
+    blue = store.take(np.arange(60))[..., 2].mean((1, 2)) > 120
+    assert (kinds == blue).all()
     assert json.loads(store.attributes["classes"]) == ["kind2", "kind10"]
 
 
