@@ -155,5 +155,5 @@ def test_no_labels_no_state(memory) -> None:
 
 @pytest.mark.parametrize("name", ["state", "blind:flip"])
 def test_what_has_no_map_says_so(scenes, name: str) -> None:
-    with pytest.raises(InputError, match="no feature map|none: ask for"):
+    with pytest.raises(InputError, match=r"no feature map|none: ask for"):
         named(name, scenes).everything(scenes, "map")
