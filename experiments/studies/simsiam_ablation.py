@@ -13,6 +13,8 @@ from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 USUAL = "as usual"
+_HEADS = {"bn": "default"}  # the paper's; the preset for small data has batch norm on the predictor's output too
+_RATE = {"lr": 2.0}
 # What is changed: hyper-parameters, or fields of the training.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     USUAL: {},
@@ -65,7 +67,9 @@ class SimsiamAblation:
         found = [Trial(RANDOM, place, seed, RANDOM)]
         for name, changes in VARIANTS.items():
             training = {key: value for key, value in changes.items() if key in ("together", "batch_size")}
-            settings = {key: value for key, value in changes.items() if key not in training}
+            settings = {**_HEADS, **{key: value for key, value in changes.items() if key not in training}}
             four = Recipe.named("simsiam").having_views(2) if "two pairs" in name else None
-            found.append(Trial(name, place, seed, "simsiam", settings, {"epochs": self.epochs, **training}, four))
+            found.append(
+                Trial(name, place, seed, "simsiam", settings, {"epochs": self.epochs, **_RATE, **training}, four)
+            )
         return found

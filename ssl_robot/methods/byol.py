@@ -27,7 +27,7 @@ class Byol(Method):
             ImageNet, .99 over 100.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={

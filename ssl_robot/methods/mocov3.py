@@ -27,7 +27,7 @@ class Mocov3(Method):
         freeze_patches: Leave a transformer's patch projection as it was drawn, which keeps it stable (section 4.2).
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={

@@ -34,7 +34,7 @@ class Swav(Method):
         queue_from: Epoch from which they are.
     """
 
-    small: ClassVar[Preset] = Preset(training={"lr": 4.0})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="swav",
         training={
