@@ -71,7 +71,7 @@ def test_another_setting_is_another_trial(place: World, tmp_path: Path) -> None:
         Trial("a", place, 0, "simsiam"),
         Trial("a", place, 1, "simsiam"),
         Trial("a", place, 0, "simsiam", {"width": 64}),
-        Trial("a", place, 0, "simsiam", {}, {"lr": 1.0}),
+        Trial("a", place, 0, "simsiam", {}, {"lr": 0.5}),
         Trial("a", place, 0, "simsiam", remedies={"essl": {}}),
         Trial("a", place, 0, "byol"),
     ]
