@@ -24,7 +24,7 @@ def picture(stage: Stage, size: int) -> NDArray[np.uint8]:
     """
     model, data = stage.model, stage.data
     table = model.geom("table").id
-    colours = model.geom_rgba[:, :3] * (255 * float(model.light_ambient[0, 0] + model.light_diffuse[0, 0]))
+    colours = 255 * model.geom_rgba[:, :3] * (model.light_ambient[0] + model.light_diffuse[0])
     frame = np.empty((size, size, 3))
     frame[:] = colours[table]
     pieces = _pieces(model, data, table)
@@ -34,7 +34,7 @@ def picture(stage: Stage, size: int) -> NDArray[np.uint8]:
         rows, columns, covered = _coverage([outlines[geom] for geom in piece], size)
         part = frame[rows, columns]
         part += covered[:, :, None] * (colours[piece[0]] - part)
-    return np.rint(frame).astype(np.uint8)
+    return np.rint(frame.clip(0, 255)).astype(np.uint8)
 
 
 def _pieces(model: Any, data: Any, table: int) -> list[list[int]]:

@@ -14,7 +14,7 @@ from ssl_robot.envs.testbed.stage import PERIOD, Stage
 from ssl_robot.envs.testbed.tasks import TASKS, Task
 from ssl_robot.errors import InputError
 
-_HELD = 3  # steps in which the gripper has to be at its goal
+_HELD = 5  # steps in which the gripper has to be at its goal
 _STILL = 0.1  # a command of a direction that is shorter than this says nothing
 
 
@@ -27,7 +27,7 @@ class TabletopEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     beside a picture that shows it would say which way the picture is turned.
 
     The reward is minus the distance to the goal, as a share of the largest there is, and 1 more in the step in which
-    the task is done: when the gripper was at its goal for three steps.
+    the task is done: when the gripper was at its goal for five steps.
 
     Args:
         task: Name of the task.
@@ -111,7 +111,7 @@ class TabletopEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def expert(self) -> NDArray[np.float32]:
         """What somebody does who sees everything."""
-        ahead = self.state.later() if self.task.moves else self.state
+        ahead = self.state.later().later() if self.task.moves else self.state
         goal = np.array(self.task.goal(ahead, self._cue))
         if self.task.frees == "yaw":
             goal = np.array([math.cos(goal[0]), math.sin(goal[0])])

@@ -17,7 +17,7 @@ from ssl_robot.frames import Calibration
 PERIOD = 0.05  # seconds of a step
 _STEPS = 10
 # How fast the place that the gripper is held at moves, a step: metres in x, y and z, radians.
-_SPEED = np.array([0.05, 0.05, 0.02, 0.3])
+_SPEED = np.array([0.035, 0.035, 0.01, 0.15])
 # Share of the way to the camera by which plates lie over the tray, so that none hides in another.
 _CLUTTER, _BLOCK, _PUCK = 0.002, 0.004, 0.006
 _PARKED = -0.5

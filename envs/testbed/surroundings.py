@@ -12,7 +12,7 @@ from ssl_robot.envs.testbed.scene import EYE, TABLE
 PATCHES = 10
 _LUMA = (0.299, 0.587, 0.114)
 _BARE = -0.5
-_DIMMEST = 0.5
+_TINTED = 0.1  # a light's red, green and blue differ from white by at most this share, and a little for its luma
 _SHIFT, _TILT = 0.02, 0.06  # metres, radians
 
 
@@ -26,7 +26,7 @@ class Patch:
         yaw: Radians.
         width: Half its width, metres.
         height: Half its height, metres.
-        colour: Red, green, blue in [0, 1]; of the table's luma.
+        colour: Red, green, blue in [0, 1]; of the table's luma in the light of its surroundings.
     """
 
     x: float
@@ -42,18 +42,18 @@ class Surroundings:
     """Light, cover and mount.
 
     Attributes:
-        gain: Brightness of the light; 1 shows every plate in its own colour.
+        light: Its red, green and blue; 1, 1, 1 shows every plate in its own colour.
         patches: What covers the table.
         mount: How far the camera is from its place in x and y, metres, and tilted about x and y, radians.
     """
 
-    gain: float = 1.0
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0)
     patches: tuple[Patch, ...] = ()
     mount: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def dress(self, model: Any) -> None:
         """Change a model of the table accordingly."""
-        model.light_ambient[0], model.light_diffuse[0] = 0.4 * self.gain, 0.6 * self.gain
+        model.light_ambient[0], model.light_diffuse[0] = (share * np.array(self.light) for share in (0.4, 0.6))
         for i in range(PATCHES):
             geom = model.geom(f"patch{i}")
             if i >= len(self.patches):
@@ -78,16 +78,25 @@ def drawn(random: np.random.Generator, nuisance: bool, mount: float) -> Surround
         nuisance: Whether light and table differ from the plain ones.
         mount: How far the camera may be from its place: 1 is 2 cm and 3.4 degrees either way, 0 not at all.
     """
-    gain = random.uniform(_DIMMEST, 1) if nuisance else 1.0
-    patches = tuple(_patch(random) for _ in range(PATCHES)) if nuisance else ()
+    light = _light(random) if nuisance else (1.0, 1.0, 1.0)
+    patches = tuple(_patch(random, light) for _ in range(PATCHES)) if nuisance else ()
     x, y, about_x, about_y = (mount * random.uniform(-1, 1, 4) * (_SHIFT, _SHIFT, _TILT, _TILT)).tolist()
-    return Surroundings(float(gain), patches, (x, y, about_x, about_y))
+    return Surroundings(light, patches, (x, y, about_x, about_y))
 
 
-def _patch(random: np.random.Generator) -> Patch:
+def _light(random: np.random.Generator) -> tuple[float, float, float]:
+    """A tinted light under which gray plates keep their luma."""
+    parts = 1 + _TINTED * random.uniform(-1, 1, 3)
+    red, green, blue = (parts / (parts @ _LUMA)).tolist()
+    return red, green, blue
+
+
+def _patch(random: np.random.Generator, light: tuple[float, float, float]) -> Patch:
     x, y = random.uniform(-0.3, 0.3, 2).tolist()
     width, height = random.uniform(0.04, 0.16, 2).tolist()
-    return Patch(x, y, float(random.uniform(-math.pi, math.pi)), width, height, tint(float(random.random())))
+    yaw, hue = random.uniform(-math.pi, math.pi), random.random()
+    red, green, blue = (np.array(tint(hue)) / light).tolist()
+    return Patch(x, y, yaw, width, height, (red, green, blue))
 
 
 def tint(hue: float) -> tuple[float, float, float]:
@@ -101,6 +110,6 @@ def tint(hue: float) -> tuple[float, float, float]:
     """
     pure = colorsys.hsv_to_rgb(hue, 1, 1)
     luma = sum(weight * part for weight, part in zip(_LUMA, pure, strict=True))
-    chroma = min(200.0, (TABLE - 8) / luma)
+    chroma = min(170.0, (TABLE - 8) / luma)
     red, green, blue = ((TABLE + chroma * (part - luma)) / 255 for part in pure)
     return red, green, blue

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl_robot.envs.testbed.scene import COMPONENTS, LIFT, REACH, State, level
+from ssl_robot.envs.testbed.scene import COMPONENTS, REACH, State, level
 
 Effect = Literal["hidden", "unharmed", "helped"]
 
@@ -106,7 +106,7 @@ TASKS = (
         cued=True,
     ),
     Task("AlignYaw", "Point the way the block points.", ("block yaw cos", "block yaw sin"), "yaw", _align_yaw, 0.15),
-    Task("ReachDepth", "Touch the tray: not above it, not through it.", ("tray height",), "height", _reach_depth, 0.015),
+    Task("ReachDepth", "Touch the tray: not above it, not through it.", ("tray height",), "height", _reach_depth, 0.01),
     Task(
         "FindMoving",
         "Go where the puck is, which circles, and stay with it.",
@@ -130,6 +130,8 @@ _HIDDEN: Mapping[str, tuple[str, ...]] = {
     "time": ("puck x", "puck y"),
     "brightness": (),
 }
+# Without colour block and puck look alike, and their outlines run together where they touch.
+_UNSURE: Mapping[str, tuple[str, ...]] = {"gray": ("puck distance", "puck size")}
 # A part of the frame, enlarged, is a frame with a higher tray; but parts are cut at random, and no group.
 _NEARLY: Mapping[str, tuple[str, ...]] = {"crop": ("tray height",)}
 # All colours of a nuisance's table have one luma: without colour only the light differs.
@@ -146,7 +148,7 @@ def predictions() -> tuple[Prediction, ...]:
             together = tuple(other for other in hidden if other != name)
             if name in hidden:
                 found.append(Prediction(invariance, name, "hidden", together=together))
-            else:
+            elif name not in _UNSURE.get(invariance, ()):
                 found.append(Prediction(invariance, name, "unharmed"))
     found += [Prediction(item, name, "hidden", False) for item, names in _NEARLY.items() for name in names]
     found += [Prediction(item, name, "helped", False) for item, names in _HELPED.items() for name in names]
