@@ -34,7 +34,8 @@ def picture(stage: Stage, size: int) -> NDArray[np.uint8]:
         rows, columns, covered = _coverage([outlines[geom] for geom in piece], size)
         part = frame[rows, columns]
         part += covered[:, :, None] * (colours[piece[0]] - part)
-    return np.rint(frame.clip(0, 255)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.rint(frame.clip(0, 255)).astype(np.uint8)
+    return rounded
 
 
 def _pieces(model: Any, data: Any, table: int) -> list[list[int]]:
@@ -71,7 +72,7 @@ def _coverage(outlines: list[NDArray[np.float64]], size: int) -> tuple[slice, sl
 @functools.lru_cache(maxsize=8)
 def _middles(size: int) -> NDArray[np.float64]:
     """Middles of the pixels, from the picture's middle: as symmetric as the numbers are."""
-    return np.arange(size) + 0.5 - size / 2
+    return np.arange(size, dtype=np.float64) + (0.5 - size / 2)
 
 
 def _depth(outline: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

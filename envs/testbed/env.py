@@ -36,7 +36,8 @@ class TabletopEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         difficulty: 0 to 1: shrinks the block and the tolerance to one half, and adds up to four gray plates.
         mount: 0 to 1: how far the camera may be from its place, at most 2 cm and 3.4 degrees; drawn in every episode.
         size: Height and width of pictures, pixels.
-        render: ``full`` smooths edges where OpenGL draws.
+        render: ``full`` smooths edges where OpenGL draws, with samples that lie otherwise on the left than on the
+            right: only without it a mirrored scene gives the mirrored picture.
         render_mode: ``rgb_array``, or none.
 
     Raises:
@@ -121,7 +122,7 @@ class TabletopEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
             goal = goal / REACH
         return np.clip(goal, -1, 1).astype(np.float32)
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """What the camera sees, (size, size, 3); nothing without a render mode."""
         return None if self.render_mode is None else self.picture(self.size)
 

@@ -63,9 +63,8 @@ class Place:
 
     def turned(self, angle: float) -> "Place":
         """Carried around the middle; by quarter turns without rounding."""
-        quarters = angle / (math.pi / 2)
-        whole = round(quarters) if abs(quarters - round(quarters)) < 1e-12 else None
-        cos, sin = (math.cos(angle), math.sin(angle)) if whole is None else ((1, 0, -1, 0)[whole % 4], (0, 1, 0, -1)[whole % 4])
+        parts = math.cos(angle), math.sin(angle)
+        cos, sin = (round(part) if abs(part - round(part)) < 1e-12 else part for part in parts)
         return Place(cos * self.x - sin * self.y, sin * self.x + cos * self.y, self.yaw + angle)
 
     def mirrored(self, axis: Literal["x", "y"]) -> "Place":

@@ -114,7 +114,9 @@ class Stage:
         for name in ("puck_square", "puck_diamond"):
             self.model.geom(name).size[:2] = state.size
         for i in range(4):
-            self._lay(f"clutter{i}", state.clutter[i] if i < len(state.clutter) else None, level(state.height, _CLUTTER))
+            self._lay(
+                f"clutter{i}", state.clutter[i] if i < len(state.clutter) else None, level(state.height, _CLUTTER)
+            )
         around.dress(self.model)
 
     def _lay(self, name: str, place: Place | None, height: float) -> None:

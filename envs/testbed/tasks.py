@@ -12,9 +12,7 @@ _PAD = 0.8 * REACH  # how far right or left of the middle the pads of CuedSide l
 _TOUCH = 0.02  # share of the way from the tray to the camera at which the gripper touches
 # A label's circular number is asked for as its cosine and its sine.
 ASKED = tuple(
-    part
-    for name in COMPONENTS
-    for part in ((f"{name} cos", f"{name} sin") if name == "block yaw" else (name,))
+    part for name in COMPONENTS for part in ((f"{name} cos", f"{name} sin") if name == "block yaw" else (name,))
 )
 
 
@@ -50,8 +48,8 @@ class Prediction:
     Attributes:
         invariance: Its name.
         component: Of the label ``scene``; an angle's cosine or sine.
-        effect: ``hidden``: nothing of it is left; ``unharmed``: nothing is lost; ``helped``: more is left, in pictures of
-            a nuisance twin, for a head that was fitted to pictures of the plain table.
+        effect: ``hidden``: nothing of it is left; ``unharmed``: nothing is lost; ``helped``: a head that was fitted to
+            pictures of the plain table reads more off those of a nuisance twin.
         exactly: Whether the invariance's transformations form a group that maps layouts to equally likely ones, so
             that features averaged over it are at chance; if not, only a part of what training hides can be shown so.
         together: What the same transformations hide too, and so cannot be told apart from it.

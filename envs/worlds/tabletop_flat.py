@@ -30,8 +30,8 @@ class TabletopFlat(World):
         super().__init__(env, sight)
         if set(sight.cameras) - {_CAMERA} or sight.depth:
             raise InputError(f"{self.name} has one camera, '{_CAMERA}', and no depth: ask for nothing else.")
-        self._task: Any = env.unwrapped
-        self._bodies = bodies(self._task.model)
+        task: Any = env.unwrapped
+        self._task, self._bodies = task, bodies(task.model)
 
     @staticmethod
     def claims(env_id: str) -> bool:

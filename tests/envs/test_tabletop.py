@@ -19,7 +19,7 @@ from ssl_robot.envs.collect import Plan, collect
 from ssl_robot.envs.tabletop import IDS, PREFIX, TASKS, hurt_by, predictions
 from ssl_robot.envs.testbed.scene import COMPONENTS, LAP
 from ssl_robot.envs.testbed.tasks import ASKED
-from ssl_robot.envs.world import Sight, make
+from ssl_robot.envs.world import Sight, adapted, make
 from ssl_robot.errors import InputError
 
 pytest.importorskip("mujoco", reason="mujoco is not installed")
@@ -219,8 +219,6 @@ def test_difficulty_shrinks_the_block_and_adds_clutter() -> None:
 @pytest.mark.parametrize("twin", ["Flat", pytest.param("", marks=pytest.mark.mujoco)])
 def test_a_camera_that_is_not_in_its_place_says_where_it_is(twin: str) -> None:
     """The puck is seen where its label and the lens say."""
-    from ssl_robot.envs.world import adapted
-
     env: Any = gym.make(f"{PREFIX}AlignYaw{twin}-v0", mount=1.0, size=128, render_mode="rgb_array")
     world, eyes = adapted(env, Sight(128)), []
     for seed in range(4):

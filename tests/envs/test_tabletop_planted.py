@@ -65,14 +65,14 @@ def picture(env: Any, state: State, size: int, around: Surroundings | None = Non
     return image
 
 
-def differing(one: Image, two: Image) -> float:
-    """Share of the pixels that differ by more than 1/255."""
-    return float((np.abs(one - two).max(-1) > 1 + 1e-4).mean())
+def differing(one: Image, two: Image) -> int:
+    """Pixels that differ by more than 1/255."""
+    return int((np.abs(one - two).max(-1) > 1 + 1e-4).sum())
 
 
-def allowed(env: Any) -> float:
-    """Without OpenGL none; with it those whose middle an edge crosses to within the rasteriser's rounding."""
-    return 0.0 if env.flat else 0.003
+def allowed(env: Any) -> int:
+    """Without OpenGL none; with it a few whose middle an edge crosses to within the rasteriser's rounding."""
+    return 0 if env.flat else 3
 
 
 def asked(state: State) -> dict[str, float]:
@@ -106,6 +106,19 @@ def test_an_enlarged_picture_is_that_of_a_higher_tray(env: Any) -> None:
         assert differing(middle, picture(env, state.nearer(ENLARGED), size)) <= allowed(env)
 
     law()
+
+
+@given(state=STATES)
+def test_everything_lies_where_the_state_says(state: State) -> None:
+    env: Any = gym.make(f"{PREFIX}AlignYawFlat-v0").unwrapped
+    env.stage.arrange(state, Surroundings())
+    found = {"block": env.data.body("block"), "puck": env.data.body("puck"), "gripper": env.data.body("gripper")}
+    found |= {f"clutter{i}": env.data.geom(f"clutter{i}") for i in range(len(state.clutter))}
+    wanted = [state.block, state.puck, state.gripper, *state.clutter]
+    for item, place in zip(found.values(), wanted, strict=True):
+        assert item.xpos[:2] == pytest.approx((place.x, place.y))
+        assert item.xmat[[0, 3]] == pytest.approx((math.cos(place.yaw), math.sin(place.yaw)))
+    assert env.state.facts == state.facts
 
 
 @given(state=STATES)
@@ -160,7 +173,7 @@ def test_the_two_colours_are_alike_but_for_hue() -> None:
 
 @given(state=STATES, seed=st.integers(0, 2**32))
 def test_without_colour_a_nuisance_is_hardly_seen(state: State, seed: int) -> None:
-    """Nothing of the table's cover is left, and gray plates stay; a tinted light makes orange and azure a little unlike."""
+    """Nothing of the table's cover is left, gray plates stay; a tinted light makes orange and azure a bit unlike."""
     env: Any = gym.make(f"{PREFIX}AlignYawFlat-v0").unwrapped
     covered = picture(env, state, 48, drawn(np.random.default_rng(seed), nuisance=True, mount=0))
     plain = picture(env, state, 48)

@@ -93,4 +93,6 @@ def test_a_stray_file_is_reported(tmp_path: Path, name: str) -> None:
 
 
 def test_the_data_is_there() -> None:
-    assert {"ssl_robot/py.typed", "ssl_robot/datasets/FORMAT.md", "ssl_robot/envs/testbed/tabletop.xml"} <= expected(ROOT)
+    assert {"ssl_robot/py.typed", "ssl_robot/datasets/FORMAT.md", "ssl_robot/envs/testbed/tabletop.xml"} <= expected(
+        ROOT
+    )
