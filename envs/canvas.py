@@ -194,12 +194,16 @@ class Canvas:
 
     Raises:
         InputError: If OpenGL gives no context.
+
+    Attributes:
+        size: As given.
+        scene: MuJoCo's scene, which the next frame shows.
     """
 
     def __init__(self, model: Any, size: int, fast: bool) -> None:
         import mujoco
 
-        self._size = size
+        self.size = size
         self._process = os.getpid()
         self.scene = mujoco.MjvScene(model, _GEOMS)
         if fast:
@@ -232,8 +236,8 @@ class Canvas:
         """
         if self._process != os.getpid() or not self._end.alive:
             raise InputError("This world is closed, or was made before a fork: make one here, or spawn processes.")
-        frame = np.empty((self._size, self._size, 3), np.uint8)
-        buffer = np.empty((self._size, self._size), np.float32) if depth else None
+        frame = np.empty((self.size, self.size, 3), np.uint8)
+        buffer = np.empty((self.size, self.size), np.float32) if depth else None
         job = _Job(self.scene, frame, buffer, Future())
         self._jobs.put(job)
         job.done.result()

@@ -133,6 +133,11 @@ class World:
         return bool(found[0]) if found else None
 
     @property
+    def name(self) -> str:
+        """What the environment is called in a recording, from which it can be made again."""
+        return name_of(self.env)
+
+    @property
     def period(self) -> float:
         """Seconds from one step to the next."""
         return 1.0 / float(self.env.metadata.get("render_fps") or 1)
@@ -200,11 +205,11 @@ def provenance(world: World) -> dict[str, Any]:
     spec = world.env.spec
     kwargs = {} if spec is None else spec.kwargs
     return {
-        "source": name_of(world.env),
+        "source": world.name,
         "source_version": version_of(world.package),
         "fps": round(1 / world.period, 6),
         "render": world.sight.render,
-        "env_args": json.dumps({"env_name": name_of(world.env), "type": 2, "env_kwargs": kwargs}, default=str),
+        "env_args": json.dumps({"env_name": world.name, "type": 2, "env_kwargs": kwargs}, default=str),
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Outcome
 
@@ -60,6 +61,27 @@ def rows(outcomes: Sequence[Outcome]) -> bytes:
         _dressed(axis, world, "R2, mean over the components")
     figure.axes[0].set_yticks(range(len(names)), names, fontsize=9)
     figure.axes[0].set_ylim(len(names) - 0.5, -0.5)
+    return _png(figure)
+
+
+def grid(names: Sequence[str], titles: Sequence[str], frames: Sequence[Sequence[NDArray[np.uint8]]]) -> bytes:
+    """Frames in rows and columns.
+
+    Args:
+        names: One for each row.
+        titles: One for each column.
+        frames: Rows of frames, (h, w, 3) each.
+    """
+    figure = Figure(figsize=(1.25 * len(titles) + 0.3, 1.25 * len(names) + 0.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, name, row in zip(figure.subplots(len(names), len(titles), squeeze=False), names, frames, strict=True):
+        for axis, title, frame in zip(axes, titles, row, strict=True):
+            axis.imshow(frame, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if name == names[0]:
+                axis.set_title(title, fontsize=9)
+        axes[0].set_ylabel(name, fontsize=9)
     return _png(figure)
 
 

@@ -16,9 +16,16 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     ),
     "reacher": ("collect Reacher-v5 --out {folder}/reacher.h5 --frames 8000 --size 64 --explorer pink_noise",),
     "g1": ("import {g1} --out {folder}/g1.h5 --size 64",),
+    "testbed": (
+        "collect ssl_robot.envs.tabletop:FindMovingFlat-v0 --out {folder}/testbed.h5 --frames 4000 --size 64 "
+        "--explorer pink_noise --reset-every 8",
+        "collect ssl_robot.envs.tabletop:AlignYawFlat-v0 --out {folder}/testbed-poses.h5 --frames 2000 --size 64 "
+        "--reset-every 1 --seed 100000",
+    ),
 }
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pusht": {"poses/block": (), "agent_pos": ()},
+    "testbed": {"scene": ()},
     "reacher": {"state": ("0", "1", "2", "3", "4", "5")},  # cosines and sines of two joints, place of the target
     "g1": {
         "observation.state": (

@@ -15,6 +15,7 @@ from ssl_robot import catalogue
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.envs.collect import Plan, collect
+from ssl_robot.envs.tabletop import PREFIX
 from ssl_robot.envs.world import Sight, World, adapted, make, provenance
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Row
@@ -27,7 +28,10 @@ EXAMPLES = {
     "metaworld": ("metaworld", "metaworld/drawer-open-v3", "metaworld/push-v3"),
     "ogbench": ("ogbench", "cube-single-v0", "ogbench/pointmaze-medium-v0"),
     "pusht": ("gym_pusht", "gym_pusht/PushT-v0"),
+    "tabletop": ("mujoco", f"{PREFIX}AlignYaw-v0", f"{PREFIX}CuedColourNuisance-v0"),
+    "tabletop_flat": ("mujoco", f"{PREFIX}ReachDepthFlat-v0", f"{PREFIX}FindMovingFlatNuisance-v0"),
 }
+GL_FREE = ("pusht", "tabletop_flat")
 WORLDS = catalogue.names(ssl_robot.envs.worlds)
 # What each world calls its picture where no camera is asked for, and how long a step takes.
 VIEWS = {
@@ -37,6 +41,8 @@ VIEWS = {
     "metaworld": ("corner2", 0.0125),
     "ogbench": ("front", 0.05),
     "pusht": ("top", 0.1),
+    "tabletop": ("top", 0.05),
+    "tabletop_flat": ("top", 0.05),
 }
 
 
@@ -44,7 +50,7 @@ def marks(name: str) -> list[pytest.MarkDecorator]:
     package = EXAMPLES[name][0]
     absent = importlib.util.find_spec(package) is None
     skip = pytest.mark.skipif(absent, reason=f"{package} is not installed")
-    return [skip] if name == "pusht" else [skip, pytest.mark.mujoco]
+    return [skip] if name in GL_FREE else [skip, pytest.mark.mujoco]
 
 
 EACH_WORLD = pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in EXAMPLES])
@@ -70,7 +76,9 @@ def test_one_world_claims_an_environment(env_id: str) -> None:
     assert claims == owners
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pong-v5", "", "powderworld-easy-v0", "Reacher-v99", "no/such-v0"])
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pong-v5", "", "powderworld-easy-v0", "Reacher-v99", "no/such-v0", "AlignYaw-v0"]
+)
 def test_no_world_claims_what_is_not_its_own(env_id: str) -> None:
     assert not any(catalogue.found(ssl_robot.envs.worlds, name).claims(env_id) for name in WORLDS)
 

@@ -1,7 +1,10 @@
 """Studies: trials are kept, tables say what came out, and CIFAR-10 is read without running anything in it."""
 
 import csv
+import importlib.util
+import io
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,11 @@ from ssl_robot import catalogue
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
-from ssl_robot.experiments.studies import _trials, cifar10
-from ssl_robot.experiments.studies._pictures import curves, rows
+from ssl_robot.experiments.studies import _trials, cifar10, testbed
+from ssl_robot.experiments.studies._pictures import curves, grid, rows
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Outcome, Trial
-from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.experiments.studies._worlds import COMMANDS, World, world
 
 PNG = b"\x89PNG\r\n"
 
@@ -113,6 +116,30 @@ def test_pictures_are_drawn_though_some_trials_failed(place: World) -> None:
     ]
     assert rows(outcomes).startswith(PNG)
     assert curves(outcomes, ["simsiam", "byol"]).startswith(PNG)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_grid_shows_every_frame(count: int) -> None:
+    frames = [[np.full((8, 8, 3), 40 * i + 90 * j, np.uint8) for i in range(2)] for j in range(count)]
+    drawn = np.asarray(
+        Image.open(io.BytesIO(grid([f"row {j}" for j in range(count)], ("a", "b"), frames))).convert("RGB")
+    )
+    shades = {tuple(pixel) for pixel in np.unique(drawn.reshape(-1, 3), axis=0).tolist()}
+    assert shades >= {(40 * i + 90 * j,) * 3 for i in range(2) for j in range(count)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("mujoco") is None, reason="mujoco is not installed")
+def test_the_testbeds_study_trains_with_and_without_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a few frames: what a user's are is said by a command."""
+    short = [re.sub(r"--frames \d+ --size \d+", "--frames 64 --size 16", line) for line in COMMANDS["testbed"]]
+    monkeypatch.setitem(COMMANDS, "testbed", short)
+    monkeypatch.setattr(testbed, "pictured", lambda: PNG)
+    told = testbed.Testbed(epochs=1).run(tmp_path, tmp_path / "data", None, 1)
+    for name in ("simclr + rotation", "simsiam", "untrained", "pixels"):
+        assert f"| {name} |" in told
+    assert "block yaw cos" in told
+    assert (tmp_path / "tasks.png").read_bytes() == PNG
 
 
 def test_a_real_recording_is_asked_for_before_anything_is_trained(

@@ -18,7 +18,7 @@ PLACES = {
     "experiments": "ssl_robot/experiments",
 }
 # What is installed besides Python files.
-DATA = ("ssl_robot/py.typed", "ssl_robot/templates/*.html", "datasets/FORMAT.md", "envs/worlds/*.xml")
+DATA = ("ssl_robot/py.typed", "ssl_robot/templates/*.html", "datasets/FORMAT.md", "envs/testbed/*.xml")
 # What a build reads besides the folders.
 BUILD_FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 
@@ -93,4 +93,6 @@ def test_a_stray_file_is_reported(tmp_path: Path, name: str) -> None:
 
 
 def test_the_data_is_there() -> None:
-    assert {"ssl_robot/py.typed", "ssl_robot/datasets/FORMAT.md"} <= expected(ROOT)
+    assert {"ssl_robot/py.typed", "ssl_robot/datasets/FORMAT.md", "ssl_robot/envs/testbed/tabletop.xml"} <= expected(
+        ROOT
+    )
