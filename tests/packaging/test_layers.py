@@ -38,7 +38,7 @@ LEVELS = (
         "heap",
         "ranges",
     ),
-    ("heads", "arena"),
+    ("heads", "arena", "segments"),
     ("contrast", "teacher"),
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "regression"),
