@@ -98,6 +98,8 @@ def _blocks(store: FrameStore, demo: Demonstration) -> Iterator[tuple[NDArray[np
         rows = np.arange(first, min(first + _BLOCK, demo.first + demo.rows))
         if store.camera in store.schema.depths:
             store.depth(rows)
+        if store.things and (most := int(store.maps(rows)[..., ::2].max())) > (known := len(store.things)):
+            raise InputError(f"{store.path} is damaged: pixels of {store.camera} show thing {most} of {known}.")
         yield rows, store.take(rows)
 
 

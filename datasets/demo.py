@@ -68,6 +68,7 @@ class Demo:
                 frames={name: frame.copy() for name, frame in row.frames.items()},
                 labels={label.name: _numbers(label, row) for label in self._labels},
                 depths={name: depth.copy() for name, depth in row.depths.items()},
+                maps={name: found.copy() for name, found in row.maps.items()},
             )
             for plane in self._planes:
                 _fits(plane.path, plane.value(copied), plane.shape, plane.dtype)

@@ -130,7 +130,8 @@ def _counted(episode: Episode, done: Exported, bar: "tqdm[Any]") -> Iterator[Row
 
 def _left_out(schema: Schema, format: str) -> Iterator[str]:
     """What no format here takes."""
-    for what, cameras in (("Depth", schema.depths), ("The place and lens", schema.calibrated)):
+    unsaid = (("Depth", schema.depths), ("The place and lens", schema.calibrated), ("The map", tuple(schema.segmented)))
+    for what, cameras in unsaid:
         if cameras:
             yield f"{what} of {', '.join(cameras)} is left out: it is not exported to {format}."
 

@@ -214,6 +214,8 @@ def _agree(first: Path, ours: Schema, other: Path, theirs: Schema) -> None:
         "labels": ([label.name for label in ours.labels], [label.name for label in theirs.labels]),
         "depths": (ours.depths, theirs.depths),
         "calibrated cameras": (ours.calibrated, theirs.calibrated),
+        "things": (ours.things, theirs.things),
+        "segmented cameras": (_channels(ours), _channels(theirs)),
         "meanings of labels": (ours.labels, theirs.labels),
     }
     name, (one, two) = next((name, pair) for name, pair in parts.items() if pair[0] != pair[1])
@@ -221,6 +223,11 @@ def _agree(first: Path, ours: Schema, other: Path, theirs: Schema) -> None:
         f"{first} and {other} hold different {name} ({_listed(one)} and {_listed(two)}): name common ones with "
         "--camera and --size, or import them into two files."
     )
+
+
+def _channels(schema: Schema) -> list[str]:
+    """Segmented cameras with the channels of their maps."""
+    return [f"{camera} ({channels})" for camera, channels in schema.segmented.items()]
 
 
 def _listed(names: Any) -> str:

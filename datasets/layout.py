@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from ssl_robot.datasets.journal import recover
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
+from ssl_robot.segments import MOST
 
 FORMAT = "ssl_robot"
 VERSION = 1
 # survives SIGKILL after a flush, half the bytes per group of older bounds, and robomimic opens it
 LIBRARY = ("v108", "v108")
+_MAPS = f"give one channel or pairs of them, and 1 to {MOST} names"
 _TRIES, _PAUSE = 10, 0.05  # seconds between them
 # what h5py and json raise where the bytes make no sense
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -103,6 +105,11 @@ def depth_path(camera: str) -> str:
     return f"obs/{camera}_depth"
 
 
+def map_path(camera: str) -> str:
+    """Where it lies what a camera's pixels show: beside the poses, for no robot sees it."""
+    return f"segmentation/{camera}"
+
+
 @dataclass(frozen=True)
 class Column:
     """Numbers kept for every row.
@@ -165,10 +172,11 @@ class Plane:
 
 
 def planes(schema: Schema) -> list[Plane]:
-    """All the pictures of a demonstration: what each camera saw, and how far away it was."""
+    """All the pictures of a demonstration: what each camera saw, how far away it was, and what it was."""
     return [
         *(_seen(camera, shape) for camera, shape in schema.cameras.items()),
         *(_measured(camera, schema.cameras[camera]) for camera in schema.depths),
+        *(_told_apart(camera, schema.cameras[camera], channels) for camera, channels in schema.segmented.items()),
     ]
 
 
@@ -185,6 +193,16 @@ def _measured(camera: str, shape: tuple[int, int, int]) -> Plane:
     return Plane(depth_path(camera), (h, w, 1), np.float32, value)
 
 
+def _told_apart(camera: str, shape: tuple[int, int, int], channels: int) -> Plane:
+    h, w, _ = shape
+
+    def value(row: Row) -> NDArray[np.uint8]:
+        found = row.maps[camera]
+        return found[..., None] if found.ndim == 2 else found
+
+    return Plane(map_path(camera), (h, w, channels), np.uint8, value)
+
+
 def checksum_path(path: str) -> str:
     """Where the checksums of a camera's plain pictures lie."""
     return f"checksums/{path.removeprefix('obs/')}"
@@ -197,7 +215,12 @@ def unstorable(schema: Schema) -> str:
     for camera, shape in schema.cameras.items():
         if min(shape) < 1:
             return f"frames of camera '{camera}' are {shape}; give height, width and channels of at least 1."
-    paths = Counter([plane.path for plane in planes(schema)] + [column.path for column in columns(schema)])
+    for camera, channels in schema.segmented.items():
+        if not schema.things or len(schema.things) > MOST or channels < 1 or (channels > 1 and channels % 2):
+            return f"the maps of camera '{camera}' have {channels} channels for {len(schema.things)} things; {_MAPS}."
+    seen = planes(schema)
+    pictures = [plane.path for plane in seen] + [checksum_path(plane.path) for plane in seen]
+    paths = Counter(pictures + [column.path for column in columns(schema)])
     for path, count in paths.items():
         parts = path.split("/")
         if {"", ".", ".."} & set(parts):
@@ -214,6 +237,8 @@ def schema_text(schema: Schema) -> bytes:
         "labels": [vars(item) for item in schema.labels],
         "depths": schema.depths,
         "calibrated": schema.calibrated,
+        "segmented": dict(schema.segmented),
+        "things": schema.things,
     }
     return bytes(fixed(json.dumps(record)))
 
@@ -226,7 +251,9 @@ def schema_of(file: h5py.File) -> Schema:
         for item in record["labels"]
     )
     cameras = {name: (int(h), int(w), int(c)) for name, (h, w, c) in record["cameras"].items()}
-    return Schema(cameras, labels, tuple(record.get("depths", ())), tuple(record.get("calibrated", ())))
+    maps = {name: int(channels) for name, channels in record.get("segmented", {}).items()}
+    depths, calibrated, things = (tuple(record.get(name, ())) for name in ("depths", "calibrated", "things"))
+    return Schema(cameras, labels, depths, calibrated, maps, things)
 
 
 def plain(value: Any) -> Any:

@@ -177,6 +177,14 @@ def squared(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
+def sampled(found: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+    """A map (h, w, channels) at size x size: what the middle of every pixel shows, for numbers have no mean."""
+    if size is None or found.shape[:2] == (size, size):
+        return found
+    places = [((np.arange(size) + 0.5) * length / size).astype(np.int64) for length in found.shape[:2]]
+    return np.ascontiguousarray(found[np.ix_(*places)])
+
+
 def reported(rows: Iterator[Row], name: str, what: str = "episodes") -> Iterator[Row]:
     """The rows of an episode; damage met on the way becomes a sentence with its remedy.
 

@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.hdf5 import attribute, attributes, opened_group, whole
-from ssl_robot.datasets.layout import Plane, checksum_path, column_path, demo_names, open_file, plain, planes, schema_of
+from ssl_robot.datasets.layout import (
+    Plane,
+    checksum_path,
+    column_path,
+    demo_names,
+    depth_path,
+    map_path,
+    open_file,
+    plain,
+    planes,
+    schema_of,
+)
 from ssl_robot.datasets.pixels import Chunks, checksum
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Schema
@@ -129,7 +140,11 @@ class FrameStore:
         """Changes with camera, labels or frames (each episode's first and 64 others are read), not with the path."""
         digest = hashlib.sha256(json.dumps([self.camera, self.shape, len(self)]).encode())
         digest.update(self.contents.tobytes())
-        digest.update(self.take(np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.int64)).data)
+        looked_at = np.linspace(0, len(self) - 1, min(len(self), 64)).astype(np.int64)
+        digest.update(self.take(looked_at).data)
+        if self.things:
+            digest.update(json.dumps(self.things).encode())
+            digest.update(self.maps(looked_at).data)
         numbers = self._columns([column_path(name) for name in self.label_names])
         for name, values in zip(self.label_names, numbers, strict=True):
             digest.update(name.encode())
@@ -205,6 +220,24 @@ class FrameStore:
             raise InputError(f"{self.path} has no depth of camera '{self.camera}': collect with --depth.")
         return self._depths.read(np.asarray(indices, np.int64))[..., 0]
 
+    @property
+    def things(self) -> tuple[str, ...]:
+        """Names of what the camera's pixels can show, by their number from 1; none where that is not known."""
+        return self.schema.things if self.camera in self.schema.segmented else ()
+
+    def maps(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """What each pixel of the camera shows at the given rows, (b, h, w, channels) uint8 (see ``segments.py``).
+
+        Raises:
+            InputError: If that is not known.
+        """
+        if not self.things:
+            raise InputError(
+                f"{self.path} does not say what the pixels of camera '{self.camera}' show: collect with "
+                "--segmentation, or import a dataset that says it."
+            )
+        return self._maps.read(np.asarray(indices, np.int64))
+
     def calibration(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """K (rows, 3, 3) and T_world_camera (rows, 4, 4) of the camera (see ``frames.Calibration``).
 
@@ -234,7 +267,11 @@ class FrameStore:
 
     @cached_property
     def _depths(self) -> Chunks:
-        return self._located(f"obs/{self.camera}_depth")
+        return self._located(depth_path(self.camera))
+
+    @cached_property
+    def _maps(self) -> Chunks:
+        return self._located(map_path(self.camera))
 
     def _located(self, path: str) -> Chunks:
         """Where the pictures of a plane lie, asked of HDF5 once."""
@@ -256,7 +293,7 @@ class FrameStore:
         return Chunks(self.path, plane.shape, plane.dtype, offset, size, deflated, checksums)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_chunks", "_depths")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_chunks", "_depths", "_maps")}
 
 
 def _locate(

@@ -46,6 +46,8 @@ def summary(store: FrameStore) -> dict[str, Any]:
         "lengths": np.bincount(store.episodes).tolist(),
         "successes": sum(bool(demo.facts.get("success")) for demo in store.demonstrations),
         "finals": store.finals,
+        "things": list(store.schema.things),
+        "segmented": list(store.schema.segmented),
         "provenance": _provenance(store),
     }
 

@@ -147,7 +147,30 @@ class _Job:
     scene: Any
     frame: NDArray[np.uint8]
     depth: NDArray[np.float32] | None
+    codes: NDArray[np.uint8] | None
     done: "Future[None]"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a canvas shows.
+
+    Attributes:
+        frame: (size, size, 3) uint8.
+        depth: Metres along the line of sight, (size, size), where asked for. Where nothing stands it is the distance
+            of the far plane.
+        shown: Kind (MuJoCo's ``mjtObj``) and number of what each pixel shows, (size, size, 2), where asked for; -1 for
+            nothing, and for what MuJoCo adds to a scene.
+    """
+
+    frame: NDArray[np.uint8]
+    depth: NDArray[np.float32] | None = None
+    shown: NDArray[np.int32] | None = None
+
+    def turned(self) -> "Drawing":
+        """The same by half a turn, for a camera that hangs upside down."""
+        parts = (None if part is None else np.ascontiguousarray(part[::-1, ::-1]) for part in (self.depth, self.shown))
+        return Drawing(np.ascontiguousarray(self.frame[::-1, ::-1]), *parts)
 
 
 def _draw(job: _Job, gl: Any, con: Any) -> None:
@@ -158,6 +181,24 @@ def _draw(job: _Job, gl: Any, con: Any) -> None:
     gl.make_current()
     mujoco.mjr_render(rectangle, job.scene, con)
     mujoco.mjr_readPixels(job.frame, job.depth, rectangle, con)
+    if job.codes is not None:
+        with _coded(job.scene):
+            mujoco.mjr_render(rectangle, job.scene, con)
+        mujoco.mjr_readPixels(job.codes, None, rectangle, con)
+
+
+@contextmanager
+def _coded(scene: Any) -> Iterator[None]:
+    """A scene whose parts are drawn in flat colours that number them."""
+    import mujoco
+
+    flags = [int(flag) for flag in (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR)]
+    before = scene.flags[flags].copy()
+    scene.flags[flags] = 1
+    try:
+        yield
+    finally:
+        scene.flags[flags] = before
 
 
 def _serve(model: Any, size: int, fast: bool, jobs: "queue.SimpleQueue[_Job | None]", ready: "Future[None]") -> None:
@@ -221,15 +262,12 @@ class Canvas:
             raise InputError(_cannot_draw(error)) from error
         self._end = weakref.finalize(self, self._jobs.put, None)
 
-    def draw(self, depth: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    def draw(self, depth: bool = False, segmentation: bool = False) -> Drawing:
         """The scene as it is now.
 
         Args:
             depth: Whether to measure distances too.
-
-        Returns:
-            A frame, (size, size, 3), and metres along the line of sight, (size, size), or nothing. Where nothing
-            stands the distance is that of the far plane.
+            segmentation: Whether to say what each pixel shows too.
 
         Raises:
             InputError: If the canvas is closed, or belongs to the process that this one was forked from.
@@ -238,12 +276,16 @@ class Canvas:
             raise InputError("This world is closed, or was made before a fork: make one here, or spawn processes.")
         frame = np.empty((self.size, self.size, 3), np.uint8)
         buffer = np.empty((self.size, self.size), np.float32) if depth else None
-        job = _Job(self.scene, frame, buffer, Future())
+        codes = np.empty((self.size, self.size, 3), np.uint8) if segmentation else None
+        job = _Job(self.scene, frame, buffer, codes, Future())
         self._jobs.put(job)
         job.done.result()
         # OpenGL counts rows from below.
-        upright = np.ascontiguousarray(frame[::-1])
-        return upright, None if buffer is None else _metres(buffer[::-1], self.scene.camera[0])
+        return Drawing(
+            np.ascontiguousarray(frame[::-1]),
+            None if buffer is None else _metres(buffer[::-1], self.scene.camera[0]),
+            None if codes is None else _shown(codes[::-1], self.scene),
+        )
 
     def close(self) -> None:
         """Free the context; it is gone when this returns."""
@@ -256,6 +298,16 @@ def _metres(buffer: NDArray[np.float32], camera: Any) -> NDArray[np.float32]:
     """Distances from a depth buffer that is 1 at the near plane and 0 at the far one."""
     near, far = float(camera.frustum_near), float(camera.frustum_far)
     return (near * far / (near + buffer.astype(np.float64) * (far - near))).astype(np.float32)
+
+
+def _shown(codes: NDArray[np.uint8], scene: Any) -> NDArray[np.int32]:
+    """Kind and number of the object behind each colour, which is one more than the number of a part of the scene."""
+    numbers = codes.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16])
+    parts = {geom.segid + 1: (geom.objtype, geom.objid) for geom in scene.geoms[: scene.ngeom] if geom.segid >= 0}
+    table = np.full((max(parts, default=0) + 2, 2), -1, np.int32)
+    for number, part in parts.items():
+        table[number] = part
+    return table[np.minimum(numbers, len(table) - 1)]
 
 
 def calibration(scene: Any, size: int, turned: bool = False) -> Calibration:

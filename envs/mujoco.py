@@ -1,5 +1,6 @@
 """What all simulators built on MuJoCo share: cameras, poses and calibration, from a model and its data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.envs.canvas import Canvas, calibration, needs
+from ssl_robot.envs.canvas import Canvas, Drawing, calibration, needs
 from ssl_robot.envs.world import Sight, World, name_of, observed, values_of, width_of
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Calibration, Label, Row, Schema
+from ssl_robot.segments import MOST
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,28 @@ def bodies(model: Any) -> dict[str, int]:
     return kept
 
 
+def shown_as(model: Any, things: Mapping[str, int]) -> dict[int, NDArray[np.uint8]]:
+    """What each geom and each site of a model counts as in a map: the body it is fixed to.
+
+    A body that is none of the things is part of the one that carries it; what the world itself carries is 0.
+
+    Args:
+        model: The model.
+        things: Name to number of the bodies to tell apart.
+
+    Returns:
+        For MuJoCo's kinds ``mjOBJ_GEOM`` and ``mjOBJ_SITE``, the number in a map of each object of that kind.
+    """
+    import mujoco
+
+    number = np.zeros(model.nbody, np.uint8)
+    own = {body: place for place, body in enumerate(things.values(), 1)}
+    for body in range(1, model.nbody):  # parents come before their children
+        number[body] = own.get(body, number[model.body_parentid[body]])
+    bodies_of = {mujoco.mjtObj.mjOBJ_GEOM: model.geom_bodyid, mujoco.mjtObj.mjOBJ_SITE: model.site_bodyid}
+    return {int(kind): number[of] for kind, of in bodies_of.items()}
+
+
 def pose(name: str) -> Label:
     """The label of a body's place and rotation in the world."""
     components = ("x", "y", "z", "qw", "qx", "qy", "qz")
@@ -119,7 +143,8 @@ class MujocoWorld(World):
             ``track`` is preferred to a free one.
 
     Raises:
-        InputError: If MuJoCo cannot draw here, a camera does not exist, or depth is asked of a parallel projection.
+        InputError: If MuJoCo cannot draw here, a camera does not exist, depth is asked of a parallel projection, or a
+            map cannot number all bodies.
     """
 
     def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
@@ -133,6 +158,10 @@ class MujocoWorld(World):
         flat = [view.name for view in self._views if not view.perspective]
         if flat and sight.depth:
             raise InputError(f"Camera {flat[0]} is a parallel projection, which measures no depth: ask for another.")
+        if sight.segmentation and len(self._bodies) > MOST:
+            raise InputError(
+                f"{name_of(env)} has {len(self._bodies)} bodies, and a map tells {MOST} apart: leave out segmentation."
+            )
 
     @property
     def simulator(self) -> Any:
@@ -146,11 +175,18 @@ class MujocoWorld(World):
 
     @property
     def schema(self) -> Schema:
-        """Square cameras with their calibration, the observation's numbers, the poses of the bodies, the action."""
+        """Square cameras with all they say, the observation's numbers, the poses of the bodies, the action."""
         size, names = self.sight.size, tuple(view.name for view in self._views)
         calibrated = tuple(view.name for view in self._views if view.perspective)
         labels = (*self._labels, Label.plain("actions", width_of(self.env.action_space)))
-        return Schema(dict.fromkeys(names, (size, size, 3)), labels, names if self.sight.depth else (), calibrated)
+        return Schema(
+            dict.fromkeys(names, (size, size, 3)),
+            labels,
+            names if self.sight.depth else (),
+            calibrated,
+            dict.fromkeys(names, 1) if self.sight.segmentation else {},
+            tuple(self._bodies) if self.sight.segmentation else (),
+        )
 
     def labels(self) -> tuple[Label, ...]:
         """The observation's numbers, and place and rotation of each body."""
@@ -198,10 +234,11 @@ class MujocoWorld(World):
         shots = {view.name: self._shot(view, data) for view in self._views}
         poses = {f"poses/{name}": _place(data, index) for name, index in self._bodies.items()}
         return Row(
-            {name: frame for name, (frame, _, _) in shots.items()},
+            {name: shot.frame for name, (shot, _) in shots.items()},
             {**values_of(observation, self._labels), **poses},
-            depths={name: depth for name, (_, depth, _) in shots.items() if depth is not None},
-            cameras={view.name: shots[view.name][2] for view in self._views if view.perspective},
+            depths={name: shot.depth for name, (shot, _) in shots.items() if shot.depth is not None},
+            cameras={view.name: shots[view.name][1] for view in self._views if view.perspective},
+            maps={name: self._map(shot.shown) for name, (shot, _) in shots.items() if shot.shown is not None},
         )
 
     def close(self) -> None:
@@ -210,13 +247,20 @@ class MujocoWorld(World):
             self._canvas.close()
             self._canvas = None
 
-    def _shot(self, view: View, data: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, Calibration]:
+    def _shot(self, view: View, data: Any) -> tuple[Drawing, Calibration]:
         canvas = self._aimed(view.camera, data)
-        frame, depth = canvas.draw(self.sight.depth)
-        if view.turned:
-            frame = np.ascontiguousarray(frame[::-1, ::-1])
-            depth = None if depth is None else np.ascontiguousarray(depth[::-1, ::-1])
-        return frame, depth, calibration(canvas.scene, self.sight.size, view.turned)
+        drawing = canvas.draw(self.sight.depth, self.sight.segmentation)
+        shot = drawing.turned() if view.turned else drawing
+        return shot, calibration(canvas.scene, self.sight.size, view.turned)
+
+    def _map(self, shown: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """The number of the thing that each pixel shows, (h, w)."""
+        kinds, numbers = shown[..., 0], shown[..., 1]
+        found = np.zeros(kinds.shape, np.uint8)
+        for kind, counts_as in self._counts_as.items():
+            there = kinds == kind
+            found[there] = counts_as[numbers[there]]
+        return found
 
     def _aimed(self, camera: Any, data: Any) -> Canvas:
         import mujoco
@@ -236,6 +280,7 @@ class MujocoWorld(World):
         if list(found) != list(self._bodies):
             raise InputError(f"{name_of(self.env)} has other bodies in every episode: it cannot be recorded.")
         self._model, self._bodies, self._option = model, found, self._options()
+        self._counts_as = shown_as(model, found) if self.sight.segmentation else {}
         self._canvas = Canvas(model, self.sight.size, self.sight.render == "fast")
         initial = mujoco.MjData(model)
         mujoco.mj_forward(model, initial)

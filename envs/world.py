@@ -33,12 +33,14 @@ class Sight:
         cameras: Names of cameras; none given: the one that the environment itself renders with.
         depth: Whether to measure distances too.
         render: ``fast`` leaves out shadows, reflections and smoothing where a simulator draws them in software.
+        segmentation: Whether to note which body each pixel shows.
     """
 
     size: int = 96
     cameras: tuple[str, ...] = ()
     depth: bool = False
     render: Literal["fast", "full"] = "fast"
+    segmentation: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 8:
@@ -73,10 +75,11 @@ class World:
 
     def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
         self.env, self.sight, self.told = env, sight, False
-        if type(self) is World and (env.render_mode != "rgb_array" or sight.cameras or sight.depth):
+        more = sight.cameras or sight.depth or sight.segmentation
+        if type(self) is World and (env.render_mode != "rgb_array" or more):
             raise InputError(
                 f"{name_of(env)} is drawn by its own render() only: make it with render_mode='rgb_array', "
-                "and ask for no camera and no depth."
+                "and ask for no camera, no depth and no segmentation."
             )
 
     @staticmethod

@@ -24,6 +24,8 @@ class Arrays:
         images: (frames, h, w, 3) uint8, RGB.
         lengths: Frames of each episode; none where every frame is one of its own.
         named: Labels, with their numbers, (frames, components).
+        things: Names of what pixels can show, by their number from 1.
+        segments: What each pixel shows, (frames, h, w, channels) uint8 (see ``segments.py``); goes with ``things``.
 
     Raises:
         InputError: If the frames are of another type or shape, or lengths or labels do not fit them.
@@ -32,6 +34,8 @@ class Arrays:
     images: NDArray[np.uint8]
     lengths: Sequence[int] | None = None
     named: Mapping[str, tuple[Label, NDArray[np.float64]]] = field(default_factory=dict)
+    things: tuple[str, ...] = ()
+    segments: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
@@ -41,6 +45,10 @@ class Arrays:
         for name, (_, values) in self.named.items():
             if len(values) != len(self.images):
                 raise InputError(f"{name} has {len(values)} rows for {len(self.images)} frames: give one for each.")
+        if (self.segments is not None) != bool(self.things):
+            raise InputError("Names of things and maps of them go together: give both or neither.")
+        if self.segments is not None and self.segments.shape[:3] != self.images.shape[:3]:
+            raise InputError(f"Maps of {self.segments.shape} do not fit frames of {self.images.shape}: give one each.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,6 +90,16 @@ class Arrays:
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames at the given places, a copy."""
         return self.images[indices]
+
+    def maps(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """What each pixel of the frames at the given places shows, a copy.
+
+        Raises:
+            InputError: If that is not known.
+        """
+        if self.segments is None:
+            raise InputError("Nobody has said what the pixels show: give segments, and names of things.")
+        return self.segments[indices]
 
     def label(self, name: str) -> Label:
         """What the numbers of a label mean."""

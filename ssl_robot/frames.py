@@ -46,12 +46,17 @@ class Schema:
         labels: The numbers kept beside each frame; the one named ``actions`` is what was done about it.
         depths: Cameras that measure distance too.
         calibrated: Cameras whose lens and place are known.
+        segmented: Cameras of which every pixel says what it shows, with the channels of their maps (``segments.py``
+            says what they mean).
+        things: Names of what pixels can show: number 1 in a map is the first; 0 is anything else.
     """
 
     cameras: Mapping[str, tuple[int, int, int]]
     labels: tuple[Label, ...] = ()
     depths: tuple[str, ...] = ()
     calibrated: tuple[str, ...] = ()
+    segmented: Mapping[str, int] = field(default_factory=dict)
+    things: tuple[str, ...] = ()
 
     def label(self, name: str) -> Label:
         """What the numbers of a label mean; ``KeyError`` if there is none of that name."""
@@ -82,6 +87,7 @@ class Row:
         time: Seconds since the episode began.
         depths: Camera name to float32 array of height, width: metres along the line of sight of the frame's middle.
         cameras: Camera name to its calibration.
+        maps: Camera name to uint8 array of height, width, or of height, width, channels: what each pixel shows.
     """
 
     frames: Mapping[str, NDArray[np.uint8]]
@@ -92,6 +98,7 @@ class Row:
     time: float = 0.0
     depths: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Our own recordings: merged, resized, reduced to some cameras, or compressed another way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.imports import Episode
 from ssl_robot.datasets.layout import is_ours
-from ssl_robot.datasets.pictures import squared
+from ssl_robot.datasets.pictures import sampled, squared
 from ssl_robot.datasets.store import Demonstration, FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Calibration, Row, Schema
@@ -81,15 +81,16 @@ class Recording:
             name: self._calibration(store) for name, store in self._stores.items() if name in self.schema.calibrated
         }
 
-        def row(index: int, frames: dict[str, NDArray[np.uint8]], depths: dict[str, NDArray[np.float32]]) -> Row:
+        def row(index: int, seen: _Seen) -> Row:
             return Row(
-                frames=frames,
+                frames=seen.frames,
                 labels={name: values[index] for name, values in numbers.items()},
                 reward=float(scalars["rewards"][index]),
                 terminated=bool(scalars["terminated"][index]),
                 truncated=bool(scalars["truncated"][index]),
                 time=float(scalars["timestamps"][index]),
-                depths=depths,
+                depths=seen.depths,
+                maps=seen.maps,
                 cameras={name: Calibration(K[index], T[index]) for name, (K, T) in cameras.items()},
             )
 
@@ -107,19 +108,35 @@ class Recording:
             block = np.arange(start, min(start + _BLOCK, first + rows))
             frames = {name: self._stores[name].take(block) for name in self.schema.cameras}
             depths = {name: self._stores[name].depth(block) for name in self.schema.depths}
+            maps = {name: self._stores[name].maps(block) for name in self.schema.segmented}
             for i, index in enumerate(block.tolist()):
-                seen = {name: squared(pictures[i], self._size) for name, pictures in frames.items()}
-                yield columns(index, seen, {name: planes[i] for name, planes in depths.items()})
+                seen = _Seen(
+                    {name: squared(pictures[i], self._size) for name, pictures in frames.items()},
+                    {name: planes[i] for name, planes in depths.items()},
+                    {name: sampled(planes[i], self._size) for name, planes in maps.items()},
+                )
+                yield columns(index, seen)
 
     def _final(self, demo: Demonstration) -> dict[str, NDArray[np.uint8]]:
         finals = {} if demo.independent else self._first.final(demo)
         return {name: squared(frame, self._size) for name, frame in finals.items() if name in self.schema.cameras}
 
 
-_Columns = Callable[[int, dict[str, NDArray[np.uint8]], dict[str, NDArray[np.float32]]], Row]
+@dataclass(frozen=True)
+class _Seen:
+    """The pictures of a row, by camera."""
+
+    frames: dict[str, NDArray[np.uint8]]
+    depths: dict[str, NDArray[np.float32]]
+    maps: dict[str, NDArray[np.uint8]]
+
+
+_Columns = Callable[[int, _Seen], Row]
 
 
 def _resized(schema: Schema, names: Sequence[str], size: int | None) -> Schema:
     cameras = {name: schema.cameras[name] if size is None else (size, size, 3) for name in names}
     kept = [tuple(name for name in group if name in cameras) for group in (schema.depths, schema.calibrated)]
-    return replace(schema, cameras=cameras, depths=kept[0], calibrated=kept[1])
+    maps = {name: channels for name, channels in schema.segmented.items() if name in cameras}
+    things = schema.things if maps else ()
+    return replace(schema, cameras=cameras, depths=kept[0], calibrated=kept[1], segmented=maps, things=things)

@@ -4,14 +4,17 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_robot.envs.world import Sight, World
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
 
 _BLOCK = Label("poses/block", ("x", "y", "angle"), ("px", "px", "rad"), (False, False, True))
+_THINGS = ("block", "agent")
 _AGENT = Label("agent_pos", ("x", "y"), ("px", "px"), (False, False))
 
 
@@ -23,7 +26,7 @@ class Pusht(World):
 
     Args:
         env: A PushT environment, whatever it observes.
-        sight: How to look; there is one camera, ``top``, and no depth.
+        sight: How to look; there is one camera, ``top``, and no depth. What it can tell apart are block and finger.
 
     Raises:
         InputError: If another camera or depth is asked for.
@@ -56,8 +59,10 @@ class Pusht(World):
     @property
     def schema(self) -> Schema:
         """One square camera, the block's pose, the finger's place and the action."""
-        size = self.sight.size
-        return Schema({"top": (size, size, 3)}, (_BLOCK, _AGENT, Label.plain("actions", 2)))
+        size, labels = self.sight.size, (_BLOCK, _AGENT, Label.plain("actions", 2))
+        if not self.sight.segmentation:
+            return Schema({"top": (size, size, 3)}, labels)
+        return Schema({"top": (size, size, 3)}, labels, segmented={"top": 1}, things=_THINGS)
 
     def look(self, observation: Any, info: dict[str, Any]) -> Row:
         """The frame, the block's pose with its angle wrapped to [-pi, pi), and the finger's place."""
@@ -67,7 +72,24 @@ class Pusht(World):
         frame = np.asarray(observation)
         if self._altered or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
             frame = self._world._get_img(self._world._draw(), width=size, height=size)
-        return Row({"top": np.array(frame, np.uint8, order="C")}, labels)
+        maps = {"top": self._map()} if self.sight.segmentation else {}
+        return Row({"top": np.array(frame, np.uint8, order="C")}, labels, maps=maps)
+
+    def _map(self) -> NDArray[np.uint8]:
+        """Which thing each pixel shows: told by the colours of the picture before it is made smaller."""
+        import pygame
+        from gym_pusht.envs.pymunk_override import light_color
+
+        picture = pygame.surfarray.pixels3d(self._world._draw()).transpose(1, 0, 2)
+        found = np.zeros(picture.shape[:2], np.uint8)
+        for number, body in enumerate((self._world.block, self._world.agent), 1):
+            for shape in body.shapes:
+                edge = tuple(shape.color)
+                for colour in (edge, light_color(shape.color).as_int()):
+                    found[(picture == np.array(colour[:3], np.uint8)).all(-1)] = number
+        size = self.sight.size
+        # the middle of each pixel, where the frame's own are interpolated
+        return np.asarray(cv2.resize(found, (size, size), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:

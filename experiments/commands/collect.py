@@ -32,6 +32,7 @@ class Collect:
         num_envs: Environments that run side by side, each in a process of its own.
         camera: Camera to look through, may be given again; the environment's own view if not given.
         depth: Record distances too.
+        segmentation: Record which body each pixel shows too, for probe detection.
         render: fast leaves out shadows and smoothing where a simulator draws them in software.
         allow_static: Record frames although they show nothing or never change.
         raw: Store pixels uncompressed.
@@ -49,6 +50,7 @@ class Collect:
     num_envs: int = 1
     camera: Annotated[tuple[str, ...], UseAppendAction] = ()
     depth: bool = False
+    segmentation: bool = False
     render: Literal["fast", "full"] = "fast"
     allow_static: bool = False
     raw: bool = False
@@ -64,7 +66,7 @@ class Collect:
         plan = Plan(
             self.frames, self.reset_every, self.explorer, self.noise, self.seed, self.num_envs, self.allow_static
         )
-        sight = Sight(self.size, self.camera, self.depth, self.render)
+        sight = Sight(self.size, self.camera, self.depth, self.render, self.segmentation)
         if self.if_exists == "append" and self.out.is_file() and (taken := self._taken(FrameStore(self.out).seeds)):
             raise InputError(
                 f"{self.out} holds seed {min(taken)} already: the same scenes again; "

@@ -57,6 +57,8 @@ def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:
         yield f"task     {task}"
     for name, camera in found["cameras"].items():
         yield f"camera   {name}, {camera['width']} x {camera['height']}"
+    if found["things"]:
+        yield f"things   {', '.join(found['things'])}; told apart pixel by pixel in {', '.join(found['segmented'])}"
     many = sum(label["shape"][0] for label in found["labels"].values()) > _MANY
     for name, label in found["labels"].items():
         yield from [_short(name, label)] if many else _label("label  ", name, label)

@@ -39,7 +39,7 @@ LEVELS = (
         "heap",
         "ranges",
     ),
-    ("heads", "arena"),
+    ("heads", "arena", "segments"),
     ("contrast", "teacher"),
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "regression", "classes"),
