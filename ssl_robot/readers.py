@@ -25,6 +25,10 @@ class Reader(Protocol):
         """A text that changes when its features do."""
 
     @property
+    def sees(self) -> bool:
+        """Whether it looks at frames; what does not can act without any being drawn."""
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels that it looks at beside the frames; none for what only sees."""
 
@@ -47,6 +51,7 @@ class EncoderReader:
         name: What a report calls it.
     """
 
+    sees = True
     labels: tuple[str, ...] = ()
 
     def __init__(self, encoder: Encoder, name: str) -> None:

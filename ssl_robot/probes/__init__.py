@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.arena import Arena
+from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.frames import Frames
 from ssl_robot.ranges import check
 from ssl_robot.readers import Reader
+from ssl_robot.rollouts import interval, resampled
 
 LOWER = ("error",)  # metrics of which less is better
 
@@ -86,7 +88,7 @@ class Reading(Probe):
 class Acting(Probe):
     """A question that is answered by acting in the world that a recording comes from."""
 
-    def ask(self, reader: Reader, frames: Frames, arena: Arena) -> Sequence[Score]:
+    def ask(self, reader: Reader, frames: Demonstrations, arena: Arena) -> Sequence[Score]:
         """Scores of the episodes that a policy on top of the reader's features went through.
 
         Args:
@@ -95,3 +97,18 @@ class Acting(Probe):
             arena: Copies of the world they were recorded in.
         """
         raise NotImplementedError
+
+
+def of_episodes(target: str, metric: str, table: NDArray[Any], chance: float) -> Score:
+    """A score over episodes that one or several learners went through.
+
+    Args:
+        target: Of the task.
+        metric: What was counted.
+        table: One number, or success, for each learner and episode, (learners, episodes).
+        chance: What acting at random scores.
+    """
+    values = resampled(table)
+    learners, episodes = table.shape
+    bounds = interval(table, values)
+    return Score(target, "", metric, "", float(values[0]), *bounds, learners * episodes, chance, episodes, values[1:])

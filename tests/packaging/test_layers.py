@@ -44,6 +44,7 @@ LEVELS = (
     ("encoder", "recipes", "regression"),
     ("look", "methods", "features", "weights", "readers"),
     ("views", "training", "baselines"),
+    ("cloning", "rollouts"),
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact", "capacity"),
