@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from ssl_robot.arena import Places
 from ssl_robot.encoder import Encoder, Layer
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Frames, Seen, find_label
+from ssl_robot.frames import Frames, Seen
+from ssl_robot.moments import felt_by, flat
 from ssl_robot.readers import Reader
 from ssl_robot.recipes import Recipe
 from ssl_robot.views import Views
 
-_CELLS = 4  # a side: feature maps are read coarsely, as by the pose probe
 RATE = 1e-3  # of every published learner here
 _LEAST = 1e-6  # of a standard deviation: an action that never changes is learnt as it is
 
@@ -49,7 +49,7 @@ class Learner:
 
 # R3M: Nair 2022, https://arxiv.org/abs/2203.12601; CortexBench: Majumdar 2023, https://arxiv.org/abs/2303.18240.
 LEARNERS: Mapping[str, Learner] = {
-    "quick": Learner((256, 256), 128, updates=3000, decays=True),
+    "quick": Learner((256, 256), 128, updates=2000, decays=True),
     "r3m": Learner((256, 256), 32, updates=20_000),
     "cortexbench": Learner((256, 256, 256), 256, history=3, epochs=100),
 }
@@ -115,46 +115,6 @@ def lesson(frames: Frames, rows: NDArray[np.int64], own: Places, history: int) -
     first = np.searchsorted(frames.episodes, frames.episodes[rows])
     past = np.maximum(rows[:, None] - np.arange(history - 1, -1, -1), first[:, None])
     return Lesson(rows, past, felt, done)
-
-
-def felt_by(labels: Mapping[str, NDArray[np.float64]], own: Places, count: int) -> Tensor:
-    """What robots know of themselves, out of what is known about their moments, (count, k)."""
-    chosen = [labels[name][:, list(places)] for name, places in own.items()]
-    return torch.from_numpy(np.concatenate([np.zeros((count, 0)), *chosen], 1)).float()
-
-
-def own_of(frames: Frames, said: Sequence[str], usual: Places) -> Places:
-    """What the robot knows of itself: as the world has it, or as the user says.
-
-    Args:
-        frames: The recording.
-        said: As ``state:0,1,2`` or ``agent_pos``; ``none`` for nothing; empty for what is usual.
-        usual: What the world says.
-
-    Raises:
-        InputError: If there is no such label or no such number of it.
-    """
-    if not said:
-        return usual
-    places: dict[str, tuple[int, ...]] = {}
-    for word in said if tuple(said) != ("none",) else ():
-        name, _, numbers = word.partition(":")
-        label = find_label(frames, name)
-        width = len(label.components)
-        try:
-            places[label.name] = tuple(int(n) for n in numbers.split(",")) if numbers else tuple(range(width))
-        except ValueError:
-            raise InputError(f"'{word}' does not say which numbers: write it as {name}:0,1,2.") from None
-        if not all(0 <= place < width for place in places[label.name]):
-            raise InputError(f"'{word}' asks for a number that {label.name} lacks: it has 0 to {width - 1}.")
-    return places
-
-
-def flat(features: Tensor) -> Tensor:
-    """Features as vectors, (b, d): maps are averaged to at most 4x4 cells and flattened."""
-    if features.ndim == 4 and max(features.shape[2:]) > _CELLS:
-        features = F.adaptive_avg_pool2d(features, _CELLS)
-    return features.flatten(1).float()
 
 
 def fused(moments: Tensor, own: Tensor) -> Tensor:
@@ -239,7 +199,7 @@ def _fit(
     seed: int,
 ) -> None:
     """Mean squared error of the standardised actions, by Adam; the last weights are kept."""
-    optimizer = torch.optim.Adam(groups, lr=RATE)
+    optimizer = torch.optim.Adam(groups, lr=RATE, fused=True)
     wanted, steps = (taught.actions - network.mean) / network.std, learner.steps(len(taught.rows))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if learner.decays else None
     network.train()

@@ -1,14 +1,16 @@
 """What reads numbers off frames: an encoder, or what stands beside one in a report."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot.encoder import Encoder, Layer
-from ssl_robot.frames import Frames, Seen, seen
+from ssl_robot.frames import Frames, Seen
 
 _BATCH = 64
 
@@ -78,5 +80,14 @@ class EncoderReader:
 
 def in_batches(reader: Reader, frames: Frames, layer: Layer = "output") -> Tensor:
     """What a reader that looks at one moment at a time makes of each frame of a recording, in bounded memory."""
+    columns = {name: frames.values(name) for name in reader.labels}
     rows = np.array_split(np.arange(len(frames)), range(_BATCH, len(frames), _BATCH))
-    return torch.cat([reader.read(seen(frames, part, reader.labels), layer) for part in rows])
+    return torch.cat([reader.read(_moments(reader, frames, part, columns), layer) for part in rows])
+
+
+def _moments(
+    reader: Reader, frames: Frames, rows: NDArray[np.int64], columns: Mapping[str, NDArray[np.float64]]
+) -> Seen:
+    """What a reader looks at, and nothing that it does not."""
+    shown = frames.take(rows) if reader.sees else np.zeros((len(rows), 0, 0, 3), np.uint8)
+    return Seen(shown, {name: values[rows] for name, values in columns.items()})

@@ -1,6 +1,6 @@
 """Episodes that policies go through, and how sure a mean over them is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.arena import Arena
+from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.frames import Seen
 
 _FIRST = 10_000_000  # seed of the first roll-out: far from those that recordings begin with
@@ -66,10 +66,29 @@ class Aimless:
         return np.where(bounded, random.uniform(low, high), random.standard_normal(low.shape))
 
 
+def fresh(taken: NDArray[np.int64], first: int = _FIRST) -> Iterator[int]:
+    """Seeds counted up from the first one, but for those that demonstrations were recorded with."""
+    used = set(taken.tolist())
+    return (seed for seed in count(first) if seed not in used)
+
+
 def unseen(taken: NDArray[np.int64], episodes: int) -> list[int]:
     """Seeds of roll-outs: always the same ones, but for those that demonstrations were recorded with."""
-    used = set(taken.tolist())
-    return list(islice((seed for seed in count(_FIRST) if seed not in used), episodes))
+    return list(islice(fresh(taken), episodes))
+
+
+def earned(frames: Demonstrations, rows: NDArray[np.int64], steps: int = 0) -> float:
+    """Mean return of demonstrations.
+
+    Args:
+        frames: The recording.
+        rows: Whole episodes of it, from the first one on.
+        steps: How many steps of each count; 0: all.
+    """
+    episodes = frames.episodes[rows]
+    rewards, age = frames.column("rewards")[rows], rows - np.searchsorted(frames.episodes, episodes)
+    counted = rewards if steps == 0 else np.where(age < steps, rewards, 0)
+    return float(np.bincount(episodes, counted).mean())
 
 
 def played(arena: Arena, actor: Actor, seeds: Sequence[int], steps: int = 0, look: bool = True) -> Played:

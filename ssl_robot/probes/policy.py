@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot import cloning
-from ssl_robot.arena import Arena, Demonstrations
+from ssl_robot.arena import Arena, Demonstrations, Places
 from ssl_robot.encoder import Card, Encoder, Layer
 from ssl_robot.errors import InputError
-from ssl_robot.probes import Acting, Score, of_episodes
+from ssl_robot.moments import own_of
+from ssl_robot.probes import Acting, Score, of_roll_outs
 from ssl_robot.ranges import number
 from ssl_robot.readers import EncoderReader, Reader
-from ssl_robot.rollouts import Aimless, Played, played, unseen
+from ssl_robot.rollouts import Aimless, earned, played, unseen
 
 Taught = tuple[Reader, cloning.Network]
 
@@ -35,7 +36,7 @@ class Policy(Acting):
     """Behaviour cloning on demonstrations, then roll-outs in the world they come from; the last weights count.
 
     Attributes:
-        learner: quick for two cores (3,000 steps of 128, rate to 0); r3m (Nair 2022: MLP 256, 256, batch norm on the
+        learner: quick for two cores (2,000 steps of 128, rate to 0); r3m (Nair 2022: MLP 256, 256, batch norm on the
             input, 20,000 steps of 32) or cortexbench (Majumdar 2023: MLP 256, 256, 256, 100 epochs of 256, three
             frames as differences and the last); all with Adam at 1e-3.
         encoder: frozen; tuned: trained on with the policy; scratch: trained with it from random weights. The last two
@@ -73,7 +74,7 @@ class Policy(Acting):
             InputError: If the recording holds no actions, or not of this world; if what is read has no encoder to
                 train; or if demonstrations are no better than acting at random.
         """
-        own = cloning.own_of(frames, self.proprio, arena.proprioception)
+        own = own_of(frames, self.proprio, arena.proprioception)
         learner = self._learner()
         rows = self._rows(frames)
         taught = cloning.lesson(frames, rows, own, learner.history)
@@ -84,9 +85,8 @@ class Policy(Acting):
             )
         begun = unseen(frames.seeds, self.episodes)
         chance = played(arena, Aimless(arena.actions), begun, self.steps, look=False)
-        expert = _earned(frames, rows, self.steps)
-        better = expert > chance.returns.mean()
-        if not better and chance.success is None:
+        expert = earned(frames, rows, self.steps)
+        if chance.success is None and not expert > chance.returns.mean():
             raise InputError(
                 f"The demonstrations return {expert:.4g} on average and acting at random {chance.returns.mean():.4g}: "
                 "give better ones, as by 'ssl-robot collect --explorer expert'."
@@ -95,7 +95,7 @@ class Policy(Acting):
             played(arena, self._clone(found, own, learner), begun, self.steps, found[0].sees)
             for found in self._taught(reader, frames, taught, learner)
         ]
-        return list(_scores(arena.name, rolled, chance, expert if better else None))
+        return of_roll_outs(arena.name, rolled, chance, expert)
 
     def _learner(self) -> cloning.Learner:
         usual = cloning.LEARNERS[self.learner]
@@ -107,7 +107,7 @@ class Policy(Acting):
             raise InputError(f"There are {episodes} demonstrations, not {self.demonstrations}: record more.")
         return np.flatnonzero(frames.episodes < (self.demonstrations or episodes))
 
-    def _clone(self, found: Taught, own: cloning.Places, learner: cloning.Learner) -> cloning.Clone:
+    def _clone(self, found: Taught, own: Places, learner: cloning.Learner) -> cloning.Clone:
         return cloning.Clone(*found, self.layer, learner.history, own)
 
     def _taught(
@@ -131,22 +131,3 @@ class Policy(Acting):
             return copy.deepcopy(reader.encoder), self.encoder_rate
         card = reader.encoder.card
         return Encoder.fresh(Card(card.backbone, card.size, card.mean, card.std), seed), cloning.RATE
-
-
-def _earned(frames: Demonstrations, rows: NDArray[np.int64], steps: int) -> float:
-    """Mean return of the demonstrations, of as many steps as a roll-out has."""
-    episodes = frames.episodes[rows]
-    rewards, age = frames.column("rewards")[rows], rows - np.searchsorted(frames.episodes, episodes)
-    counted = rewards if steps == 0 else np.where(age < steps, rewards, 0)
-    return float(np.bincount(episodes, counted).mean())
-
-
-def _scores(target: str, rolled: Sequence[Played], chance: Played, expert: float | None) -> Iterator[Score]:
-    """One line for each metric; the returns only if there is an expert to compare them with."""
-    if chance.success is not None:
-        table = np.stack([went.success for went in rolled if went.success is not None])
-        yield of_episodes(target, "success", table, float(chance.success.mean()))
-    if expert is not None:
-        returns, least = np.stack([went.returns for went in rolled]), float(chance.returns.mean())
-        yield of_episodes(target, "return", returns, least)
-        yield of_episodes(target, "normalised", (returns - least) / (expert - least), 0.0)
