@@ -221,8 +221,8 @@ class MujocoWorld(World):
         """Whether a camera hangs upside down by the simulator's mistake, so that its frames are to be turned."""
         return False
 
-    def look(self, observation: Any, info: dict[str, Any]) -> Row:
-        """The frames, what they show, and where the cameras stand.
+    def numbers(self, observation: Any, info: dict[str, Any]) -> Mapping[str, NDArray[np.floating]]:
+        """The observation's numbers and the poses of the bodies as they are now.
 
         Raises:
             InputError: If the simulator has changed its bodies since the world was made.
@@ -231,11 +231,20 @@ class MujocoWorld(World):
         if model is not self._model:
             self._attach(model)
         self.settle()
-        shots = {view.name: self._shot(view, data) for view in self._views}
         poses = {f"poses/{name}": _place(data, index) for name, index in self._bodies.items()}
+        return {**values_of(observation, self._labels), **poses}
+
+    def look(self, observation: Any, info: dict[str, Any]) -> Row:
+        """The frames, what they show, and where the cameras stand.
+
+        Raises:
+            InputError: If the simulator has changed its bodies since the world was made.
+        """
+        numbers = self.numbers(observation, info)
+        shots = {view.name: self._shot(view, self.simulation[1]) for view in self._views}
         return Row(
             {name: shot.frame for name, (shot, _) in shots.items()},
-            {**values_of(observation, self._labels), **poses},
+            numbers,
             depths={name: shot.depth for name, (shot, _) in shots.items() if shot.depth is not None},
             cameras={view.name: shots[view.name][1] for view in self._views if view.perspective},
             maps={name: self._map(shot.shown) for name, (shot, _) in shots.items() if shot.shown is not None},

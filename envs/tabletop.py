@@ -15,6 +15,7 @@ from ssl_robot.envs.testbed.tasks import TASKS, Prediction, Task, hurt_by, predi
 __all__ = ["IDS", "TASKS", "Prediction", "Task", "hurt_by", "predictions"]
 
 PREFIX = "ssl_robot.envs.tabletop:"
+CUE = {"state": (0, 1)}  # what the gripper knows without a camera
 _TWINS = tuple((flat, nuisance) for flat in (False, True) for nuisance in (False, True))
 
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -109,6 +109,15 @@ class World:
         """What the numbers beside a frame are, without the actions."""
         return observed(self.env.observation_space)
 
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """What a robot knows of itself without a camera: label to places among its numbers; empty where nobody said."""
+        return {}
+
+    def numbers(self, observation: Any, info: dict[str, Any]) -> Mapping[str, NDArray[np.floating]]:
+        """The labels' numbers as they are now: those of ``look``, without a picture being drawn."""
+        return values_of(observation, self.labels())
+
     def look(self, observation: Any, info: dict[str, Any]) -> Row:
         """What is seen now, and what it means; a row without an action."""
         try:
@@ -117,7 +126,7 @@ class World:
             raise InputError(f"{name_of(self.env)} cannot be drawn ({error}): install what it asks for.") from None
         frame = fitted(picture, self.sight.size)
         self._tell(*np.shape(picture)[:2])
-        return Row({"render": frame}, values_of(observation, self.labels()))
+        return Row({"render": frame}, self.numbers(observation, info))
 
     def _tell(self, height: int, width: int) -> None:
         """Warn once where a picture of this size was squeezed."""
@@ -212,6 +221,7 @@ def provenance(world: World) -> dict[str, Any]:
         "source_version": version_of(world.package),
         "fps": round(1 / world.period, 6),
         "render": world.sight.render,
+        "proprioception": json.dumps(world.proprioception),
         "env_args": json.dumps({"env_name": world.name, "type": 2, "env_kwargs": kwargs}, default=str),
     }
 

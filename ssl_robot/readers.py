@@ -1,14 +1,16 @@
 """What reads numbers off frames: an encoder, or what stands beside one in a report."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_robot.encoder import Encoder, Layer
-from ssl_robot.frames import Frames, Seen, seen
+from ssl_robot.frames import Frames, Seen
 
 _BATCH = 64
 
@@ -23,6 +25,10 @@ class Reader(Protocol):
     @property
     def key(self) -> str:
         """A text that changes when its features do."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at frames; what does not can act without any being drawn."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -47,6 +53,7 @@ class EncoderReader:
         name: What a report calls it.
     """
 
+    sees = True
     labels: tuple[str, ...] = ()
 
     def __init__(self, encoder: Encoder, name: str) -> None:
@@ -73,5 +80,14 @@ class EncoderReader:
 
 def in_batches(reader: Reader, frames: Frames, layer: Layer = "output") -> Tensor:
     """What a reader that looks at one moment at a time makes of each frame of a recording, in bounded memory."""
+    columns = {name: frames.values(name) for name in reader.labels}
     rows = np.array_split(np.arange(len(frames)), range(_BATCH, len(frames), _BATCH))
-    return torch.cat([reader.read(seen(frames, part, reader.labels), layer) for part in rows])
+    return torch.cat([reader.read(_moments(reader, frames, part, columns), layer) for part in rows])
+
+
+def _moments(
+    reader: Reader, frames: Frames, rows: NDArray[np.int64], columns: Mapping[str, NDArray[np.float64]]
+) -> Seen:
+    """What a reader looks at, and nothing that it does not."""
+    shown = frames.take(rows) if reader.sees else np.zeros((len(rows), 0, 0, 3), np.uint8)
+    return Seen(shown, {name: values[rows] for name, values in columns.items()})

@@ -139,7 +139,7 @@ class TabletopEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self.data, mujoco.MjvOption(), None, camera, everything, self._canvas.scene)
-        return self._canvas.draw(False)[0]
+        return self._canvas.draw(False, False).frame
 
     def close(self) -> None:
         """Free what drawing took."""

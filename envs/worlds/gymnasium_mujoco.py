@@ -1,6 +1,7 @@
 """The MuJoCo environments that come with Gymnasium: Reacher, Pusher, HalfCheetah, Ant and the others."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,8 @@ from ssl_robot.envs.world import Expert, Sight
 
 # Their environments have Gymnasium's renderer too, and worlds of their own.
 _OTHERS = ("gymnasium_robotics", "metaworld", "ogbench")
+# Angles and velocities of the joints, as a robot's encoders tell them; not where targets and objects are.
+_JOINTS = {"ReacherEnv": (0, 1, 2, 3, 6, 7), "PusherEnv": tuple(range(14))}
 _UPPER, _LOWER = 0.1, 0.11  # lengths of Reacher's arm, metres
 
 
@@ -39,6 +42,12 @@ class GymnasiumMujoco(MujocoWorld):
         """Whether Gymnasium's renderer draws this environment."""
         package = type(env.unwrapped).__module__.partition(".")[0]
         return hasattr(env.unwrapped, "mujoco_renderer") and package not in _OTHERS
+
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """The joints of Reacher's and Pusher's arms; of the others, which see no more than themselves, nothing."""
+        joints = _JOINTS.get(type(self.env.unwrapped).__name__)
+        return {} if joints is None else {"state": joints}
 
     def expert(self) -> Expert:
         """A scripted policy from observation to action; there is one for Reacher.

@@ -1,5 +1,6 @@
 """Gymnasium-Robotics: Fetch, the Shadow hand, Adroit, the Franka kitchen and the mazes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ from ssl_robot.envs.mujoco import MujocoWorld
 from ssl_robot.envs.world import Sight
 
 # Told by name, so that nothing is imported for other environments.
+_FETCH = (0, 1, 2, 9, 10, 20, 21, 22, 23, 24)  # where there is an object too, whose numbers lie between
 _NAMES = ("Fetch", "HandReach", "HandManipulate", "AdroitHand", "FrankaKitchen", "PointMaze_", "AntMaze_")
 
 
@@ -33,6 +35,14 @@ class GymnasiumRobotics(MujocoWorld):
     def knows(env: gym.Env[Any, Any]) -> bool:
         """Whether the environment is one of Gymnasium-Robotics."""
         return type(env.unwrapped).__module__.startswith("gymnasium_robotics.")
+
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """Place and speed of Fetch's gripper and its fingers; of the other robots nothing."""
+        name = type(self.env.unwrapped).__name__
+        if not name.startswith("MujocoFetch"):
+            return {}
+        return {"observation": tuple(range(10)) if "Reach" in name else _FETCH}
 
     @property
     def simulator(self) -> Any:

@@ -1,5 +1,6 @@
 """MetaWorld: fifty tasks of a Sawyer arm on a table, each with a scripted policy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -53,6 +54,11 @@ class Metaworld(MujocoWorld):
     def knows(env: gym.Env[Any, Any]) -> bool:
         """Whether the environment is one of MetaWorld, wrapped or not."""
         return any(cls.__module__.startswith("metaworld.") for cls in type(env.unwrapped).__mro__)
+
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """Where the hand is, and how far its fingers are apart."""
+        return {"state": (0, 1, 2, 3)}
 
     def settle(self) -> None:
         """Move the goal's mark to the goal: after a reset MetaWorld still shows the last one."""

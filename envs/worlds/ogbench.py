@@ -3,7 +3,7 @@
 import importlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from ssl_robot.envs.world import Expert, Sight
 
 _PREFIX = "ogbench/"
 _ARM = re.compile(r"(visual-)?(cube|scene|puzzle)-")
+_OWN = tuple(range(19))  # angles and velocities of 6 joints, hand (3), its turn (2), gripper (2)
 _MAZE = re.compile(r"(visual-)?(pointmaze|antmaze|humanoidmaze|antsoccer)-")
 
 
@@ -73,6 +74,12 @@ class Ogbench(MujocoWorld):
             return "default", chosen
         camera = model.cam(chosen)
         return named(model, "cam", camera.id) or f"camera_{camera.id}", fixed(model, camera.id)
+
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """The arm's joints, hand and gripper, which an arm's observation begins with; in mazes nothing."""
+        arm = type(self.simulator).__module__.startswith("ogbench.manipspace.")
+        return {"state": _OWN} if arm and self.labels()[0].name == "state" else {}
 
     def expert(self) -> Expert:
         """OGBench's scripted policy for what the episode's goal asks of the arm.

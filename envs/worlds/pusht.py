@@ -1,7 +1,7 @@
 """PushT: push a T-shaped block with a round finger, seen from above. Drawn without GL."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -64,16 +64,25 @@ class Pusht(World):
             return Schema({"top": (size, size, 3)}, labels)
         return Schema({"top": (size, size, 3)}, labels, segmented={"top": 1}, things=_THINGS)
 
-    def look(self, observation: Any, info: dict[str, Any]) -> Row:
-        """The frame, the block's pose with its angle wrapped to [-pi, pi), and the finger's place."""
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """Where the finger is."""
+        return {"agent_pos": (0, 1)}
+
+    def numbers(self, observation: Any, info: dict[str, Any]) -> Mapping[str, NDArray[np.floating]]:
+        """The block's pose with its angle wrapped to [-pi, pi), and the finger's place."""
         x, y, angle = info["block_pose"]
-        labels = {"poses/block": np.array([x, y, wrapped(angle)]), "agent_pos": np.array(info["pos_agent"], np.float64)}
+        place = np.array(info["pos_agent"], np.float64)
+        return {"poses/block": np.array([x, y, wrapped(angle)]), "agent_pos": place}
+
+    def look(self, observation: Any, info: dict[str, Any]) -> Row:
+        """The frame, and the block's pose and the finger's place."""
         size = self.sight.size
         frame = np.asarray(observation)
         if self._altered or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
             frame = self._world._get_img(self._world._draw(), width=size, height=size)
         maps = {"top": self._map()} if self.sight.segmentation else {}
-        return Row({"top": np.array(frame, np.uint8, order="C")}, labels, maps=maps)
+        return Row({"top": np.array(frame, np.uint8, order="C")}, self.numbers(observation, info), maps=maps)
 
     def _map(self) -> NDArray[np.uint8]:
         """Which thing each pixel shows: told by the colours of the picture before it is made smaller."""

@@ -1,17 +1,17 @@
 """The testbed drawn by OpenGL: a table, a gripper, and tasks whose answers are known by construction."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_robot.envs.canvas import needs
 from ssl_robot.envs.mujoco import MujocoWorld, fixed
-from ssl_robot.envs.tabletop import PREFIX
+from ssl_robot.envs.tabletop import CUE, PREFIX
 from ssl_robot.envs.testbed.scene import SCENE
 from ssl_robot.envs.world import Expert, Sight
-from ssl_robot.frames import Row
 
 
 class Tabletop(MujocoWorld):
@@ -46,10 +46,14 @@ class Tabletop(MujocoWorld):
         """The camera over the table."""
         return "top", fixed(model, 0)
 
-    def look(self, observation: Any, info: dict[str, Any]) -> Row:
-        """The frame, the poses, and what the scene's label asks for."""
-        row = super().look(observation, info)
-        return replace(row, labels={**row.labels, SCENE.name: np.array(self.simulator.state.facts)})
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """The cue: where the gripper is has to be seen."""
+        return CUE
+
+    def numbers(self, observation: Any, info: dict[str, Any]) -> Mapping[str, NDArray[np.floating]]:
+        """The poses, and what the scene's label asks for."""
+        return {**super().numbers(observation, info), SCENE.name: np.array(self.simulator.state.facts)}
 
     def expert(self) -> Expert:
         """What somebody does who sees everything."""

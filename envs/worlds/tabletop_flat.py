@@ -1,12 +1,14 @@
 """The testbed drawn without OpenGL: the same tables, labels and lens."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_robot.envs.mujoco import bodies, pose
-from ssl_robot.envs.tabletop import PREFIX
+from ssl_robot.envs.tabletop import CUE, PREFIX
 from ssl_robot.envs.testbed.scene import SCENE
 from ssl_robot.envs.world import Expert, Sight, World, observed, values_of, width_of
 from ssl_robot.errors import InputError
@@ -28,8 +30,10 @@ class TabletopFlat(World):
 
     def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
         super().__init__(env, sight)
-        if set(sight.cameras) - {_CAMERA} or sight.depth:
-            raise InputError(f"{self.name} has one camera, '{_CAMERA}', and no depth: ask for nothing else.")
+        if set(sight.cameras) - {_CAMERA} or sight.depth or sight.segmentation:
+            raise InputError(
+                f"{self.name} has one camera, '{_CAMERA}', no depth and no segmentation: ask for nothing else."
+            )
         task: Any = env.unwrapped
         self._task, self._bodies = task, bodies(task.model)
 
@@ -69,15 +73,24 @@ class TabletopFlat(World):
         """Seconds from one step to the next."""
         return float(self._task.dt)
 
-    def look(self, observation: Any, info: dict[str, Any]) -> Row:
-        """The frame, what it shows, and where the camera stands."""
-        data, size = self._task.data, self.sight.size
+    @property
+    def proprioception(self) -> Mapping[str, tuple[int, ...]]:
+        """The cue: where the gripper is has to be seen."""
+        return CUE
+
+    def numbers(self, observation: Any, info: dict[str, Any]) -> Mapping[str, NDArray[np.floating]]:
+        """The cue, the poses, and what the scene's label asks for."""
+        data = self._task.data
         places = {
             f"poses/{name}": np.concatenate([data.xpos[body], data.xquat[body]]) for name, body in self._bodies.items()
         }
-        labels = {**values_of(observation, self.labels()), **places, SCENE.name: np.array(self._task.state.facts)}
+        return {**values_of(observation, self.labels()), **places, SCENE.name: np.array(self._task.state.facts)}
+
+    def look(self, observation: Any, info: dict[str, Any]) -> Row:
+        """The frame, what it shows, and where the camera stands."""
+        size = self.sight.size
         cameras = {_CAMERA: self._task.stage.calibration(size)}
-        return Row({_CAMERA: self._task.picture(size)}, labels, cameras=cameras)
+        return Row({_CAMERA: self._task.picture(size)}, self.numbers(observation, info), cameras=cameras)
 
     def expert(self) -> Expert:
         """What somebody does who sees everything."""

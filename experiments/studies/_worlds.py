@@ -73,22 +73,36 @@ def world(name: str, folder: Path, g1: Path | None = None) -> World:
     Raises:
         InputError: If there is no such world, or the real recording is asked for, is not there and not given.
     """
-    from ssl_robot.experiments.cli import main
-
     if name not in COMMANDS:
         raise InputError(f"'{name}' is not one of the worlds: choose from {', '.join(COMMANDS)}.")
-    for command in COMMANDS[name]:
+    recorded(COMMANDS[name], folder, g1)
+    data = folder / f"{name}.h5"
+    poses = folder / f"{name}-poses.h5"
+    return World(name, data, poses if poses.is_file() else data, _TARGETS[name])
+
+
+def recorded(commands: Sequence[str], folder: Path, g1: Path | None = None) -> None:
+    """Perform those commands whose file is not there.
+
+    Args:
+        commands: As in ``COMMANDS``; ``{folder}`` and ``{g1}`` are filled in.
+        folder: Where files go.
+        g1: LeRobot dataset of a real Unitree G1.
+
+    Raises:
+        InputError: If one fails, or the real recording is asked for and not given.
+    """
+    from ssl_robot.experiments.cli import main
+
+    for command in commands:
         words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
         out = Path(words[words.index("--out") + 1])
         if out.is_file():
             continue
-        if name == "g1" and g1 is None:
+        if g1 is None and "{g1}" in command:
             raise InputError(
                 "G1 cannot be simulated: give the recording's folder to --g1, or leave it out of --worlds."
             )
         folder.mkdir(parents=True, exist_ok=True)
         if main(words) != 0:
             raise InputError(f"'ssl-robot {shlex.join(words)}' failed: see above.")
-    data = folder / f"{name}.h5"
-    poses = folder / f"{name}-poses.h5"
-    return World(name, data, poses if poses.is_file() else data, _TARGETS[name])

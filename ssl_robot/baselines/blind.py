@@ -26,6 +26,7 @@ class Blind:
         InputError: If the invariance is not known, or is one that a recording does not tell (another camera).
     """
 
+    sees = True
     labels: tuple[str, ...] = ()
 
     def __init__(self, argument: str, setting: Setting) -> None:

@@ -17,6 +17,7 @@ class Pixels:
 
     name = "pixels"
     key = f"pixels-{_SIDE}"
+    sees = True
     labels: tuple[str, ...] = ()
 
     def __init__(self, argument: str, setting: Setting) -> None:

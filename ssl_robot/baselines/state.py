@@ -20,6 +20,8 @@ class State:
         InputError: If there are no labels.
     """
 
+    sees = False
+
     def __init__(self, argument: str, setting: Setting) -> None:
         frames = setting.frames
         names = [find_label(frames, argument).name] if argument else sorted(set(frames.label_names) - {"actions"})

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.arena import Arena
+from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.frames import Frames
 from ssl_robot.ranges import check
 from ssl_robot.readers import Reader
+from ssl_robot.rollouts import Played, interval, resampled
 
 LOWER = ("error",)  # metrics of which less is better
 
@@ -86,7 +88,7 @@ class Reading(Probe):
 class Acting(Probe):
     """A question that is answered by acting in the world that a recording comes from."""
 
-    def ask(self, reader: Reader, frames: Frames, arena: Arena) -> Sequence[Score]:
+    def ask(self, reader: Reader, frames: Demonstrations, arena: Arena) -> Sequence[Score]:
         """Scores of the episodes that a policy on top of the reader's features went through.
 
         Args:
@@ -95,3 +97,35 @@ class Acting(Probe):
             arena: Copies of the world they were recorded in.
         """
         raise NotImplementedError
+
+
+def of_roll_outs(target: str, went: Sequence[Played], chance: Played, expert: float) -> list[Score]:
+    """Success and returns of policies that went through the same episodes.
+
+    Returns are left out where success is told and the expert earns no more than acting at random does: where success
+    ends an episode that rewards every step, who succeeds earns less.
+
+    Args:
+        target: Of the task.
+        went: One for each policy.
+        chance: Acting at random in the same episodes.
+        expert: Mean return of the demonstrations, which is 1 in ``normalised``; acting at random is 0.
+    """
+    scores = []
+    if chance.success is not None:
+        table = np.stack([one.success for one in went if one.success is not None])
+        scores.append(_of_episodes(target, "success", table, float(chance.success.mean())))
+    returns, least = np.stack([one.returns for one in went]), float(chance.returns.mean())
+    if expert > least or chance.success is None:
+        scores.append(_of_episodes(target, "return", returns, least))
+    if expert > least:
+        scores.append(_of_episodes(target, "normalised", (returns - least) / (expert - least), 0.0))
+    return scores
+
+
+def _of_episodes(target: str, metric: str, table: NDArray[Any], chance: float) -> Score:
+    """A score of one number, or success, for each learner and episode, (learners, episodes)."""
+    values = resampled(table)
+    learners, episodes = table.shape
+    bounds = interval(table, values)
+    return Score(target, "", metric, "", float(values[0]), *bounds, learners * episodes, chance, episodes, values[1:])

@@ -45,6 +45,8 @@ LEVELS = (
     ("encoder", "recipes", "regression", "classes"),
     ("look", "methods", "features", "weights", "readers"),
     ("views", "training", "baselines"),
+    ("moments", "rollouts"),
+    ("cloning", "trials"),
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact", "capacity"),

@@ -1,0 +1,87 @@
+"""Tasks that policies are asked to do: what pre-trains their encoders, and what they are shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.envs.arena import Copies, opened
+from ssl_robot.errors import InputError
+from ssl_robot.experiments.studies._worlds import World, recorded
+
+_COPIES = 25
+_TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "reacher": {"state": ("0", "1", "2", "3", "4", "5")},  # cosines and sines of two joints, place of the target
+    "metaworld": {"state": ("0", "1", "2", "4", "5", "6")},  # places of the hand and of what it acts on
+}
+
+
+def _metaworld(env: str) -> tuple[str, str]:
+    """Frames of the expert with a shaking hand, and 25 demonstrations and more of a steady one."""
+    collect = f"collect metaworld/{env}-v3 --size 64 --explorer expert"
+    return (
+        f"{collect} --out {{folder}}/{env}.h5 --frames 6000 --noise 0.5",
+        f"{collect} --out {{folder}}/{env}-demos.h5 --frames 3000 --seed 500000",
+    )
+
+
+def _reacher(size: int) -> tuple[str, str]:
+    """Frames of exploration, and 50 demonstrations of 50 steps."""
+    return (
+        f"collect Reacher-v5 --out {{folder}}/reacher-{size}.h5 --frames 8000 --size {size} --explorer pink_noise",
+        f"collect Reacher-v5 --out {{folder}}/reacher-{size}-demos.h5 --frames 2500 --size {size} --explorer expert "
+        "--seed 500000",
+    )
+
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "reacher-64": _reacher(64),
+    "reacher-84": _reacher(84),
+    **{env: _metaworld(env) for env in ("drawer-open", "reach", "button-press")},
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to learn from, and where to act.
+
+    Attributes:
+        world: Frames to pre-train on.
+        shown: Demonstrations.
+        demonstrations: How many of them are learnt from.
+        steps: After which a roll-out is left; 0: when it is over.
+    """
+
+    world: World
+    shown: Path
+    demonstrations: int
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+        return self.world.name
+
+    def arena(self) -> Copies:
+        """Where to act; to be closed."""
+        store = FrameStore(self.shown)
+        said = store.attributes
+        return opened(
+            said["env_args"], store.shape[0], store.camera, said["render"], said.get("proprioception", ""), _COPIES
+        )
+
+
+def task(name: str, folder: Path) -> Task:
+    """A task whose files are recorded first, if they are not there.
+
+    Raises:
+        InputError: If there is no such task.
+    """
+    if name not in COMMANDS:
+        raise InputError(f"'{name}' is not one of the tasks: choose from {', '.join(COMMANDS)}.")
+    recorded(COMMANDS[name], folder)
+    reacher = name.startswith("reacher-")
+    size = int(name.removeprefix("reacher-")) if reacher else 64
+    data = folder / f"{name}.h5"
+    world = World(name, data, data, _TARGETS["reacher" if reacher else "metaworld"], size)
+    return Task(world, folder / f"{name}-demos.h5", 50 if reacher else 25, 0 if reacher else 200)

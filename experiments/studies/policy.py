@@ -1,0 +1,65 @@
+"""How well policies act that were cloned on top of encoders, beside the truth, pixels, and learning from scratch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_robot.experiments.studies._attempts import Attempt, attempted, markdown, written
+from ssl_robot.experiments.studies._tasks import Task, task
+from ssl_robot.experiments.studies._trials import Trial, run
+from ssl_robot.probes.policy import Policy as Probe
+from ssl_robot.ranges import check, number
+
+_METHODS = ("simsiam", "simclr")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Behaviour cloning in Reacher and MetaWorld: frozen encoders, one trained on, one from scratch, and no encoder.
+
+    Attributes:
+        epochs: Of pre-training.
+        seeds: Of each arm; an encoder and the policy on top of it have the same seed.
+        tasks: reacher-64, reacher-84, drawer-open, reach or button-press.
+        arms: Rows of the table: state, pixels, untrained, simsiam and simclr, all frozen; +map for a feature map, as in
+            simclr+map; +tuned for an encoder that is trained on; scratch.
+        learner: See the probe.
+    """
+
+    epochs: int = number(6, 1)
+    seeds: int = number(3, 1)
+    tasks: tuple[str, ...] = ("reacher-64",)
+    arms: tuple[str, ...] = (
+        "state", "pixels", "untrained", "simsiam", "simclr", "simclr+map", "simclr+tuned", "scratch",
+    )  # fmt: skip
+    learner: str = "quick"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
+        """The tables, as Markdown; every policy's scores are in ``policy.csv``."""
+        places = [task(name, data) for name in self.tasks]
+        attempts = [
+            attempt for seed in range(self.seeds) for place in places for attempt in self._attempts(place, seed)
+        ]
+        trials = {id(a.looks): a.looks for a in attempts if isinstance(a.looks, Trial)}
+        run(list(trials.values()), out, workers)
+        came = attempted(attempts, out, workers)
+        written(out / "policy.csv", came)
+        return markdown(came)
+
+    def _attempts(self, place: Task, seed: int) -> Sequence[Attempt]:
+        trained = {name: Trial(name, place.world, seed, name, {}, {"epochs": self.epochs}) for name in _METHODS}
+        looks: dict[str, Any] = {"untrained": "random", "scratch": "random", "state": "state", "pixels": "pixels"}
+        found = []
+        for arm in self.arms:
+            name, _, special = arm.partition("+")
+            changes: dict[str, Any] = {"map": {"layer": "map"}, "tuned": {"encoder": "tuned"}}.get(special, {})
+            changes = {"encoder": "scratch"} if arm == "scratch" else changes
+            asked = Probe(
+                learner=self.learner, demonstrations=place.demonstrations, steps=place.steps, seed=seed, **changes
+            )
+            found.append(Attempt(arm, place, seed, trained.get(name) or looks[name], asked))
+        return found
