@@ -32,7 +32,7 @@ class TabletopFlat(World):
         super().__init__(env, sight)
         if set(sight.cameras) - {_CAMERA} or sight.depth or sight.segmentation:
             raise InputError(
-                f"{self.name} has one camera, '{_CAMERA}', no depth and no segmentation: ask for nothing else."
+                f"{self.name} has one camera, '{_CAMERA}'; ask for no depth, no segmentation."
             )
         task: Any = env.unwrapped
         self._task, self._bodies = task, bodies(task.model)

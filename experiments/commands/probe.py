@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
+    from ssl_robot.datasets.store import FrameStore
     from ssl_robot.frames import Frames
     from ssl_robot.probes import Score
+    from ssl_robot.readers import Reader
 
 TOO_FEW = ": too few to trust them"
 _WIDTH = 26
@@ -61,12 +64,30 @@ class Probe:
         first = named(self.encoder, frames)
         like = first.encoder.card if isinstance(first, EncoderReader) else None
         readers = [first, *(named(name, frames, like) for name in self.baselines if name != self.encoder)]
-        columns = {reader.name: list(probe.ask(reader, frames)) for reader in readers}
+        columns = {reader.name: self._asked(probe, reader, frames) for reader in readers}
         if self.json:
             print(json.dumps(_record(self.probe, self.encoder, probe, columns)))
         else:
             _print(columns, frames)
         return 0
+
+
+    def _asked(self, probe: Any, reader: "Reader", frames: "FrameStore") -> "list[Score]":
+        """Scores of one reader; where the question is answered by acting, in copies of the recorded world."""
+        from ssl_robot.envs.arena import opened
+        from ssl_robot.errors import InputError
+        from ssl_robot.probes import Acting
+
+        if not isinstance(probe, Acting):
+            return list(probe.ask(reader, frames))
+        said = frames.attributes
+        if "env_args" not in said:
+            raise InputError(f"{self.data} names no environment to act in: record demonstrations with 'collect'.")
+        arena = opened(
+            said["env_args"], frames.shape[0], frames.camera, said.get("render", "fast"), said.get("proprioception", "")
+        )
+        with closing(arena):
+            return list(probe.ask(reader, frames, arena))
 
 
 def _record(name: str, encoder: str, probe: Any, columns: "dict[str, list[Score]]") -> dict[str, Any]:

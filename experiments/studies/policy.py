@@ -56,8 +56,8 @@ class Policy:
         found = []
         for arm in self.arms:
             name, _, special = arm.partition("+")
-            changes: dict[str, Any] = {"map": {"layer": "map"}, "tuned": {"encoder": "tuned"}}.get(special, {})
-            changes = {"encoder": "scratch"} if arm == "scratch" else changes
+            changes: dict[str, Any] = {"map": {"layer": "map"}, "tuned": {"weights": "tuned"}}.get(special, {})
+            changes = {"weights": "scratch"} if arm == "scratch" else changes
             asked = Probe(
                 learner=self.learner, demonstrations=place.demonstrations, steps=place.steps, seed=seed, **changes
             )

@@ -39,9 +39,9 @@ class Policy(Acting):
         learner: quick for two cores (2,000 steps of 128, rate to 0); r3m (Nair 2022: MLP 256, 256, batch norm on the
             input, 20,000 steps of 32) or cortexbench (Majumdar 2023: MLP 256, 256, 256, 100 epochs of 256, three
             frames as differences and the last); all with Adam at 1e-3.
-        encoder: frozen; tuned: trained on with the policy; scratch: trained with it from random weights. The last two
+        weights: frozen; tuned: trained on with the policy; scratch: trained with it from random weights. The last two
             see randomly shifted frames.
-        encoder_rate: Learning rate of a tuned encoder; one from scratch has the policy's, 1e-3.
+        tuned_rate: Learning rate of a tuned encoder; one from scratch has the policy's, 1e-3.
         layer: The vector, or the feature map in at most 4x4 cells.
         history: Frames that are looked at together; 0: as many as the learner's.
         updates: Steps of training; 0: as many as the learner's.
@@ -55,8 +55,8 @@ class Policy(Acting):
     """
 
     learner: Literal["quick", "r3m", "cortexbench"] = "quick"
-    encoder: Literal["frozen", "tuned", "scratch"] = "frozen"
-    encoder_rate: float = number(1e-4, 0, 1)
+    weights: Literal["frozen", "tuned", "scratch"] = "frozen"
+    tuned_rate: float = number(1e-4, 0, 1)
     layer: Literal["output", "map"] = "output"
     history: int = number(0, 0, 16)
     updates: int = number(0, 0)
@@ -116,18 +116,18 @@ class Policy(Acting):
         """What each policy looks through, and the policy."""
         layer: Layer = self.layer
         for seed in range(self.seed, self.seed + self.seeds):
-            if self.encoder == "frozen":
+            if self.weights == "frozen":
                 yield reader, cloning.cloned(reader, frames, taught, learner, layer, seed)
                 continue
             encoder, rate = self._begun(reader, seed)
             network = cloning.cloned_through(encoder, frames, taught, learner, layer, rate, seed)
-            yield EncoderReader(encoder, f"{reader.name}, {self.encoder}"), network
+            yield EncoderReader(encoder, f"{reader.name}, {self.weights}"), network
 
     def _begun(self, reader: Reader, seed: int) -> tuple[Encoder, float]:
         """An encoder to be trained, and how fast."""
         if not isinstance(reader, EncoderReader):
-            raise InputError(f"'{reader.name}' is no encoder that could be trained: ask it as it is, encoder frozen.")
-        if self.encoder == "tuned":
-            return copy.deepcopy(reader.encoder), self.encoder_rate
+            raise InputError(f"'{reader.name}' is no encoder that could be trained: ask it as it is, weights frozen.")
+        if self.weights == "tuned":
+            return copy.deepcopy(reader.encoder), self.tuned_rate
         card = reader.encoder.card
         return Encoder.fresh(Card(card.backbone, card.size, card.mean, card.std), seed), cloning.RATE
