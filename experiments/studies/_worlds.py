@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ssl_robot.errors import InputError
@@ -54,7 +55,7 @@ class World:
     targets: Mapping[str, Sequence[str]]
     size: int = 64
 
-    @property
+    @cached_property
     def files(self) -> tuple[str, str]:
         """What the files hold, for a key."""
         from ssl_robot.datasets.store import FrameStore
