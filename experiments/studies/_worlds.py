@@ -66,22 +66,35 @@ def world(name: str, folder: Path, g1: Path | None = None) -> World:
     Raises:
         InputError: If there is no such world, or the real recording is asked for, is not there and not given.
     """
-    from ssl_robot.experiments.cli import main
-
     if name not in COMMANDS:
         raise InputError(f"'{name}' is not one of the worlds: choose from {', '.join(COMMANDS)}.")
     for command in COMMANDS[name]:
-        words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
-        out = Path(words[words.index("--out") + 1])
-        if out.is_file():
-            continue
-        if name == "g1" and g1 is None:
-            raise InputError(
-                "G1 cannot be simulated: give the recording's folder to --g1, or leave it out of --worlds."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        if main(words) != 0:
-            raise InputError(f"'ssl-robot {shlex.join(words)}' failed: see above.")
+        recorded(command, folder, g1)
     data = folder / f"{name}.h5"
     poses = folder / f"{name}-poses.h5"
     return World(name, data, poses if poses.is_file() else data, _TARGETS[name])
+
+
+def recorded(command: str, folder: Path, g1: Path | None = None) -> Path:
+    """The file that a command of ours makes, made if it is not there.
+
+    Args:
+        command: With ``{folder}`` for where files go, and ``{g1}`` for the real recording.
+        folder: Where files go.
+        g1: The real recording.
+
+    Raises:
+        InputError: If the command fails, or asks for a recording that is not given.
+    """
+    from ssl_robot.experiments.cli import main
+
+    words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
+    out = Path(words[words.index("--out") + 1])
+    if out.is_file():
+        return out
+    if "{g1}" in command and g1 is None:
+        raise InputError("G1 cannot be simulated: give the recording's folder to --g1, or leave it out of --worlds.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if main(words) != 0:
+        raise InputError(f"'ssl-robot {shlex.join(words)}' failed: see above.")
+    return out
