@@ -118,7 +118,7 @@ def average(
         precision = right / np.maximum(all_of_them, 1e-12)
         best_from_here = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
         for t, recall in enumerate(right / there[row]):
-            places = np.searchsorted(recall, _RECALLS - 1e-12)
+            places = np.searchsorted(recall, _RECALLS)
             out[row, t] = np.append(best_from_here[t], 0.0)[places].mean()
     return out
 
@@ -229,7 +229,12 @@ def _reference(kinds: Sequence[Kind]) -> Any:
         raise InputError(
             f"Detections are scored by torchmetrics and pycocotools ({error}): pip install 'ssl-robot[detection]'."
         ) from None
-    return MeanAveragePrecision(iou_type=tuple(_THEIRS[kind] for kind in kinds), extended_summary=True)
+    return MeanAveragePrecision(
+        iou_type=tuple(_THEIRS[kind] for kind in kinds),
+        iou_thresholds=THRESHOLDS.tolist(),  # its own are rounded: an overlap of exactly .6 would be too little
+        rec_thresholds=_RECALLS.tolist(),
+        extended_summary=True,
+    )
 
 
 def _theirs(found: Found) -> dict[str, torch.Tensor]:

@@ -82,8 +82,8 @@ def world(name: str, folder: Path, g1: Path | None = None) -> World:
     return World(name, data, poses if poses.is_file() else data, _TARGETS[name])
 
 
-def recorded(commands: Sequence[str], folder: Path, g1: Path | None = None) -> None:
-    """Perform those commands whose file is not there.
+def recorded(commands: Sequence[str], folder: Path, g1: Path | None = None) -> list[Path]:
+    """The files that commands of ours make, made if they are not there.
 
     Args:
         commands: As in ``COMMANDS``; ``{folder}`` and ``{g1}`` are filled in.
@@ -95,9 +95,11 @@ def recorded(commands: Sequence[str], folder: Path, g1: Path | None = None) -> N
     """
     from ssl_robot.experiments.cli import main
 
+    files = []
     for command in commands:
         words = [word.format(folder=folder, g1=g1) for word in shlex.split(command)]
         out = Path(words[words.index("--out") + 1])
+        files.append(out)
         if out.is_file():
             continue
         if g1 is None and "{g1}" in command:
@@ -107,3 +109,4 @@ def recorded(commands: Sequence[str], folder: Path, g1: Path | None = None) -> N
         folder.mkdir(parents=True, exist_ok=True)
         if main(words) != 0:
             raise InputError(f"'ssl-robot {shlex.join(words)}' failed: see above.")
+    return files

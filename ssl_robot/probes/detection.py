@@ -60,24 +60,30 @@ class Detection(Reading):
                 show, something is not among its things, or the packages that score are missing.
         """
         known = segmented(frames)
-        names, parts = self.names(known), split(known)
-        kinds: tuple[Kind, ...] = ("box", "mask") if self.masks else ("box",)
-        tallies = Tally(kinds), Tally(kinds)
-        detector = self.trained(reader, known, parts.train)
-        numbers = self.numbers(known)
-        guess = _typical(known, parts.train, numbers)
-        for row, found in zip(parts.test, looked(detector, known, parts.test), strict=True):
-            truth = wanted(known.maps(np.array([row]))[0], numbers)
+        Tally(self._kinds)  # what it lacks is said before there was anything to wait for
+        return self.scored(self.trained(reader, known, split(known).train), known)
+
+    def scored(self, detector: Detector, frames: Segmented) -> list[Score]:
+        """Average precision of a detector in the test episodes."""
+        parts, numbers = split(frames), self.numbers(frames)
+        tallies = Tally(self._kinds), Tally(self._kinds)
+        guess = _typical(frames, parts.train, numbers)
+        for row, found in zip(parts.test, looked(detector, frames, parts.test), strict=True):
+            truth = wanted(frames.maps(np.array([row]))[0], numbers)
             for tally, said in zip(tallies, (found, guess), strict=True):
                 tally.add(said, truth)
-        episodes = known.episodes[parts.test]
+        episodes, names = frames.episodes[parts.test], ("all things", *self.names(frames))
         answers, chances = (tally.answers(episodes) for tally in tallies)
         title = "Mask R-CNN" if self.masks else "Faster R-CNN"
         return [
             score
             for answer, chance in zip(answers, chances, strict=True)
-            for score in _scores(answer, chance, ("all things", *names)[answer.thing], episodes, title)
+            for score in _scores(answer, chance, names[answer.thing], episodes, title)
         ]
+
+    @property
+    def _kinds(self) -> tuple[Kind, ...]:
+        return ("box", "mask") if self.masks else ("box",)
 
     def names(self, frames: Segmented) -> tuple[str, ...]:
         """Names of what is to be found.

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ssl_robot.datasets.store import FrameStore
+from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.envs import collect
 from ssl_robot.envs.world import Sight, adapted, make, width_of
 from ssl_robot.envs.worlds.pusht import wrapped
@@ -193,6 +194,28 @@ def test_frames_too_small_to_show_anything_are_refused(size: int) -> None:
 def test_a_camera_is_named_once() -> None:
     with pytest.raises(InputError, match="Camera 'top' is asked for more than once: name it once"):
         Sight(32, ("top", "side", "top"))
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_pusht_tells_block_and_finger_apart(tmp_path: Path, num_envs: int) -> None:
+    """Where its pose says that each is, in its own colour."""
+    plan = collect.Plan(12, reset_every=3, seed=3, num_envs=num_envs)
+    with FrameWriter(tmp_path / "a.h5") as sink:
+        collect.collect(PUSHT, Sight(128, segmentation=True), sink, plan)
+    store, rows = FrameStore(tmp_path / "a.h5"), np.arange(12)
+    assert store.things == ("block", "agent")
+    for frame, shown, block, agent in zip(
+        store.take(rows), store.maps(rows)[..., 0], store.values("poses/block"), store.values("agent_pos"), strict=True
+    ):
+        there = {number: np.argwhere(shown == number)[:, ::-1] + 0.5 for number in (1, 2)}
+        assert np.abs(there[2].mean(0) * 4 - agent).max() < 6
+        # two bars of 120 x 30 and 30 x 90 of the world's 512; the finger may hide some
+        area = (120 * 30 + 30 * 90) / 16
+        assert 0.8 * area < len(there[1]) < 1.25 * area
+        turn = np.array([[np.cos(block[2]), -np.sin(block[2])], [np.sin(block[2]), np.cos(block[2])]])
+        assert np.abs(there[1].mean(0) * 4 - block[:2] - turn @ [0, 41]).max() < 12
+        assert (frame[shown == 2].astype(int) @ [-1, 0, 1] > 60).mean() > 0.8  # blue
+        assert (np.ptp(frame[shown == 1].astype(int), axis=1) < 60).mean() > 0.9  # gray
 
 
 @pytest.mark.parametrize("sight", [Sight(32, ("side",)), Sight(32, depth=True)])

@@ -334,6 +334,53 @@ def test_a_hanging_camera_is_turned_with_everything_it_says() -> None:
 
 
 @mujoco_only
+@pytest.mark.parametrize("render", ["fast", "full"])
+def test_every_pixel_says_which_body_it_shows(render: Any) -> None:
+    """The ball is what is red, in the middle of the frame; the floor belongs to the world, and so to nothing."""
+    row = seen((0, 0, 0.2), Sight(65, ("above",), segmentation=True, render=render))
+    shown = row.maps["above"]
+    assert (shown.dtype, shown.shape) == (np.uint8, (65, 65))
+    ball = shown == 1
+    assert np.unique(shown).tolist() == [0, 1]
+    np.testing.assert_allclose(middle(ball), [32.5, 32.5], atol=0.1)
+    # a sphere of 4 cm seen from 1.8 m away, with a lens that sees 45 degrees in 65 pixels
+    radius = 32.5 / np.tan(np.radians(22.5)) * np.tan(np.arcsin(0.04 / 1.8))
+    assert ball.sum() == pytest.approx(np.pi * radius**2, rel=0.15)
+    if render == "fast":  # without smoothing, to the pixel
+        np.testing.assert_array_equal(ball, red(row.frames["above"]))
+    plain = seen((0, 0, 0.2), Sight(65, ("above",), render=render))
+    np.testing.assert_array_equal(plain.frames["above"], row.frames["above"])
+    assert plain.maps == {}
+
+
+@mujoco_only
+def test_what_is_fixed_to_a_body_is_part_of_it() -> None:
+    from ssl_robot.envs.mujoco import bodies, shown_as
+
+    env = Ball()
+    found = bodies(env.model)
+    geoms = shown_as(env.model, found)[5]  # mjOBJ_GEOM
+    names = dict(enumerate(found, 1))
+    of = [names.get(int(number)) for number in geoms]
+    assert of == [None, "arena_ball", "mark", "body_3", "body_3", "table"]
+
+
+@mujoco_only
+def test_a_hanging_camera_is_turned_with_its_map() -> None:
+    sight = Sight(50, ("hanging",), segmentation=True)
+    hanging, turned = seen(PLACES[1], sight), seen(PLACES[1], sight, Turned)
+    assert hanging.maps["hanging"].any()
+    np.testing.assert_array_equal(turned.maps["hanging"], hanging.maps["hanging"][::-1, ::-1])
+
+
+@mujoco_only
+def test_more_bodies_than_a_map_can_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl_robot.envs.mujoco.MOST", 3)
+    with pytest.raises(InputError, match="has 4 bodies, and a map tells 3 apart: leave out segmentation"):
+        MujocoWorld(Ball(), Sight(32, segmentation=True))
+
+
+@mujoco_only
 def test_a_parallel_projection_has_no_lens_and_no_depth() -> None:
     import mujoco
 
