@@ -121,25 +121,34 @@ def test_pictures_are_drawn_though_some_trials_failed(place: World) -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_grid_shows_every_frame(count: int) -> None:
     frames = [[np.full((8, 8, 3), 40 * i + 90 * j, np.uint8) for i in range(2)] for j in range(count)]
-    drawn = np.asarray(
-        Image.open(io.BytesIO(grid([f"row {j}" for j in range(count)], ("a", "b"), frames))).convert("RGB")
-    )
+    picture = grid([f"row {j}" for j in range(count)], ("a", "b"), frames)
+    drawn = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     shades = {tuple(pixel) for pixel in np.unique(drawn.reshape(-1, 3), axis=0).tolist()}
     assert shades >= {(40 * i + 90 * j,) * 3 for i in range(2) for j in range(count)}
 
 
-@pytest.mark.slow
+def test_the_testbeds_arms_differ_in_rotation_alone(place: World) -> None:
+    trials = {(trial.name, trial.seed): trial for trial in testbed.Testbed(epochs=3, seeds=2)._trials(place)}
+    assert len(trials) == 1 + 2 * 5
+    for method in ("simclr", "simsiam"):
+        for seed in (0, 1):
+            usual, turned = trials[method, seed], trials[f"{method} + rotation", seed]
+            assert turned.views.without("rotation") == usual.views
+            assert "rotation" in turned.views.names
+            assert usual.schedule == turned.schedule
+            assert usual.schedule.epochs == 3
+
+
 @pytest.mark.skipif(importlib.util.find_spec("mujoco") is None, reason="mujoco is not installed")
-def test_the_testbeds_study_trains_with_and_without_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a few frames: what a user's are is said by a command."""
-    short = [re.sub(r"--frames \d+ --size \d+", "--frames 64 --size 16", line) for line in COMMANDS["testbed"]]
+def test_the_testbeds_recordings_are_made_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer frames than a study has."""
+    short = [re.sub(r"--frames \d+ --size \d+", "--frames 20 --size 16", line) for line in COMMANDS["testbed"]]
     monkeypatch.setitem(COMMANDS, "testbed", short)
-    monkeypatch.setattr(testbed, "pictured", lambda: PNG)
-    told = testbed.Testbed(epochs=1).run(tmp_path, tmp_path / "data", None, 1)
-    for name in ("simclr + rotation", "simsiam", "untrained", "pixels"):
-        assert f"| {name} |" in told
-    assert "block yaw cos" in told
-    assert (tmp_path / "tasks.png").read_bytes() == PNG
+    made = world("testbed", tmp_path)
+    assert len(FrameStore(made.data)) == len(FrameStore(made.probed)) == 20
+    assert set(made.targets) <= set(FrameStore(made.probed).label_names)
 
 
 def test_a_real_recording_is_asked_for_before_anything_is_trained(
