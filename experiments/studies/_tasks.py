@@ -80,9 +80,13 @@ def task(name: str, folder: Path) -> Task:
     if name not in COMMANDS:
         raise InputError(f"'{name}' is not one of the tasks: choose from {', '.join(COMMANDS)}.")
     recorded(COMMANDS[name], folder)
-    kind, *numbers = name.split("-") if name.startswith("reacher-") else (name,)
-    size, count = (int(n) for n in (*numbers, 50)[:2]) if numbers else (64, 25)
-    place = "-".join((kind, *numbers[:1]))
-    data = folder / f"{place}.h5"
-    world = World(place, data, data, _TARGETS["reacher" if numbers else "metaworld"], size)
-    return Task(name, world, folder / f"{name}-demos.h5", count, 0 if numbers else 200)
+    if not name.startswith("reacher-"):
+        return Task(name, _world(name, folder, "metaworld", 64), folder / f"{name}-demos.h5", 25, 200)
+    size, _, count = name.removeprefix("reacher-").partition("-")
+    world = _world(f"reacher-{size}", folder, "reacher", int(size))
+    return Task(name, world, folder / f"{name}-demos.h5", int(count or 50), 0)
+
+
+def _world(name: str, folder: Path, targets: str, size: int) -> World:
+    data = folder / f"{name}.h5"
+    return World(name, data, data, _TARGETS[targets], size)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssl_robot.experiments.studies._attempts import Attempt, attempted, markdown, written
 from ssl_robot.experiments.studies._tasks import Task, task
@@ -35,7 +35,7 @@ class Policy:
     arms: tuple[str, ...] = (
         "nothing", "state", "pixels", "untrained", "simsiam", "simclr", "simclr+map", "simclr+map+tuned", "scratch+map",
     )  # fmt: skip
-    learner: str = "quick"
+    learner: Literal["quick", "r3m", "cortexbench"] = "quick"
     updates: int = number(0, 0)
 
     def __post_init__(self) -> None:
