@@ -79,7 +79,8 @@ class Network(nn.Module):
 
     def actions(self, inputs: Tensor) -> Tensor:
         """Actions, (b, actions)."""
-        return self(inputs) * self.std + self.mean
+        given: Tensor = self(inputs) * self.std + self.mean
+        return given
 
 
 @dataclass(frozen=True)
@@ -171,13 +172,14 @@ def cloned_through(
             views(torch.from_numpy(frames.take(rows)).to(encoder.device), batch, step, 0).images for rows in past.T
         ]
         features = flat(encoder.features(torch.cat(shown), layer))
-        return features.unflatten(0, (past.shape[1], len(batch))).transpose(0, 1).cpu()
+        b, d = len(batch), features.shape[1]
+        return features.reshape(-1, b, d).transpose(0, 1).cpu()
 
     with torch.no_grad():
         width = flat(encoder(frames.take(taught.rows[:1]), layer)).shape[1]
     network = _fresh(width, taught, learner, seed)
     encoder.train().requires_grad_(True)
-    groups = [{"params": network.parameters()}, {"params": encoder.parameters(), "lr": rate}]
+    groups: list[dict[str, object]] = [{"params": network.parameters()}, {"params": encoder.parameters(), "lr": rate}]
     _fit(moments, network, taught, learner, groups, seed)
     encoder.eval().requires_grad_(False)
     return network

@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_robot.arena import Places
 from ssl_robot.encoder import Layer
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Frames, Seen, find_label
+from ssl_robot.frames import Frames, Seen, find_label, seen
 from ssl_robot.readers import Reader
 
 _CELLS = 4  # a side: feature maps are read coarsely, as by the pose probe
@@ -51,6 +51,15 @@ def felt_by(labels: Mapping[str, NDArray[np.float64]], own: Places, count: int) 
     return torch.from_numpy(np.concatenate([np.zeros((count, 0)), *chosen], 1)).float()
 
 
+def check_sight(reader: Reader, frames: Frames, layer: Layer) -> None:
+    """Look at a single moment, as a policy that acts will: better refused now than after everything was learnt.
+
+    Raises:
+        InputError: If the reader has no such layer, or needs more than one moment.
+    """
+    reader.read(seen(frames, np.zeros(1, np.int64), reader.labels), layer)
+
+
 def flat(features: Tensor) -> Tensor:
     """Features as vectors, (b, d): maps are averaged to at most 4x4 cells and flattened."""
     if features.ndim == 4 and max(features.shape[2:]) > _CELLS:
@@ -80,9 +89,9 @@ class Eye:
         """Numbers of a moment."""
         return len(self._mean)
 
-    def __call__(self, seen: Seen) -> NDArray[np.float32]:
+    def __call__(self, now: Seen) -> NDArray[np.float32]:
         """(copies, width); what lies far outside of the recording is held at 10 standard deviations."""
-        now = flat(self._reader.read(seen, self._layer)).cpu()
-        known: Tensor = torch.cat([now, felt_by(seen.labels, self._own, len(now))], 1)
-        features: NDArray[np.float32] = ((known - self._mean) / self._std).clamp(-_FAR, _FAR).numpy()
-        return features
+        features = flat(self._reader.read(now, self._layer)).cpu()
+        known = torch.cat([features, felt_by(now.labels, self._own, len(features))], 1)
+        standard: NDArray[np.float32] = ((known - self._mean) / self._std).clamp(-_FAR, _FAR).numpy()
+        return standard

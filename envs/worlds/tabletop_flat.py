@@ -31,9 +31,7 @@ class TabletopFlat(World):
     def __init__(self, env: gym.Env[Any, Any], sight: Sight) -> None:
         super().__init__(env, sight)
         if set(sight.cameras) - {_CAMERA} or sight.depth or sight.segmentation:
-            raise InputError(
-                f"{self.name} has one camera, '{_CAMERA}'; ask for no depth, no segmentation."
-            )
+            raise InputError(f"{self.name} has one camera, '{_CAMERA}'; ask for no depth, no segmentation.")
         task: Any = env.unwrapped
         self._task, self._bodies = task, bodies(task.model)
 

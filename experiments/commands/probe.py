@@ -71,7 +71,6 @@ class Probe:
             _print(columns, frames)
         return 0
 
-
     def _asked(self, probe: Any, reader: "Reader", frames: "FrameStore") -> "list[Score]":
         """Scores of one reader; where the question is answered by acting, in copies of the recorded world."""
         from ssl_robot.envs.arena import opened

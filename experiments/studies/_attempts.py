@@ -19,10 +19,11 @@ from ssl_robot.errors import InputError
 from ssl_robot.experiments.studies._tasks import Task
 from ssl_robot.experiments.studies._trials import Trial
 from ssl_robot.probes.policy import Policy
+from ssl_robot.probes.reinforcement import Reinforcement
 from ssl_robot.readers import EncoderReader, Reader
 from ssl_robot.workers import performed
 
-Question = Policy
+Question = Policy | Reinforcement
 
 
 @dataclass(frozen=True)

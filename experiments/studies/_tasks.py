@@ -25,18 +25,21 @@ def _metaworld(env: str) -> tuple[str, str]:
     )
 
 
-def _reacher(size: int) -> tuple[str, str]:
-    """Frames of exploration, and 50 demonstrations of 50 steps."""
+def _reacher(size: int, count: int = 50) -> tuple[str, str]:
+    """Frames of exploration, and demonstrations of 50 steps."""
+    name = f"reacher-{size}" + ("" if count == 50 else f"-{count}")
+    collect = f"collect Reacher-v5 --size {size}"
     return (
-        f"collect Reacher-v5 --out {{folder}}/reacher-{size}.h5 --frames 8000 --size {size} --explorer pink_noise",
-        f"collect Reacher-v5 --out {{folder}}/reacher-{size}-demos.h5 --frames 2500 --size {size} --explorer expert "
-        "--seed 500000",
+        f"{collect} --out {{folder}}/reacher-{size}.h5 --frames 8000 --explorer pink_noise",
+        f"{collect} --out {{folder}}/{name}-demos.h5 --frames {50 * count} --explorer expert --seed 500000",
     )
 
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "reacher-64": _reacher(64),
     "reacher-84": _reacher(84),
+    "reacher-128": _reacher(128),
+    "reacher-64-500": _reacher(64, 500),
     **{env: _metaworld(env) for env in ("drawer-open", "reach", "button-press")},
 }
 
@@ -46,21 +49,18 @@ class Task:
     """What to learn from, and where to act.
 
     Attributes:
+        name: As on the command line.
         world: Frames to pre-train on.
         shown: Demonstrations.
         demonstrations: How many of them are learnt from.
         steps: After which a roll-out is left; 0: when it is over.
     """
 
+    name: str
     world: World
     shown: Path
     demonstrations: int
     steps: int
-
-    @property
-    def name(self) -> str:
-        """As on the command line."""
-        return self.world.name
 
     def arena(self) -> Copies:
         """Where to act; to be closed."""
@@ -80,8 +80,13 @@ def task(name: str, folder: Path) -> Task:
     if name not in COMMANDS:
         raise InputError(f"'{name}' is not one of the tasks: choose from {', '.join(COMMANDS)}.")
     recorded(COMMANDS[name], folder)
-    reacher = name.startswith("reacher-")
-    size = int(name.removeprefix("reacher-")) if reacher else 64
+    if not name.startswith("reacher-"):
+        return Task(name, _world(name, folder, "metaworld", 64), folder / f"{name}-demos.h5", 25, 200)
+    size, _, count = name.removeprefix("reacher-").partition("-")
+    world = _world(f"reacher-{size}", folder, "reacher", int(size))
+    return Task(name, world, folder / f"{name}-demos.h5", int(count or 50), 0)
+
+
+def _world(name: str, folder: Path, targets: str, size: int) -> World:
     data = folder / f"{name}.h5"
-    world = World(name, data, data, _TARGETS["reacher" if reacher else "metaworld"], size)
-    return Task(world, folder / f"{name}-demos.h5", 50 if reacher else 25, 0 if reacher else 200)
+    return World(name, data, data, _TARGETS[targets], size)

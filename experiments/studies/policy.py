@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssl_robot.experiments.studies._attempts import Attempt, attempted, markdown, written
 from ssl_robot.experiments.studies._tasks import Task, task
@@ -21,19 +21,22 @@ class Policy:
     Attributes:
         epochs: Of pre-training.
         seeds: Of each arm; an encoder and the policy on top of it have the same seed.
-        tasks: reacher-64, reacher-84, drawer-open, reach or button-press.
-        arms: Rows of the table: state, pixels, untrained, simsiam and simclr, all frozen; +map for a feature map, as in
-            simclr+map; +tuned for an encoder that is trained on; scratch.
+        tasks: reacher-64, reacher-84 and reacher-128 (pixels), reacher-64-500 (demonstrations, 50 in the others),
+            drawer-open, reach or button-press.
+        arms: Rows of the table: nothing (proprioception alone), state, pixels, untrained, simsiam and simclr, all
+            frozen; +map for a feature map, as in simclr+map; +tuned for an encoder that is trained on; scratch.
         learner: See the probe.
+        updates: Of the arms that train an encoder, which are slow; 0: as many as the learner's.
     """
 
     epochs: int = number(6, 1)
     seeds: int = number(3, 1)
     tasks: tuple[str, ...] = ("reacher-64",)
     arms: tuple[str, ...] = (
-        "state", "pixels", "untrained", "simsiam", "simclr", "simclr+map", "simclr+tuned", "scratch",
+        "nothing", "state", "pixels", "untrained", "simsiam", "simclr", "simclr+map", "simclr+map+tuned", "scratch+map",
     )  # fmt: skip
-    learner: str = "quick"
+    learner: Literal["quick", "r3m", "cortexbench"] = "quick"
+    updates: int = number(0, 0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -52,14 +55,15 @@ class Policy:
 
     def _attempts(self, place: Task, seed: int) -> Sequence[Attempt]:
         trained = {name: Trial(name, place.world, seed, name, {}, {"epochs": self.epochs}) for name in _METHODS}
-        looks: dict[str, Any] = {"untrained": "random", "scratch": "random", "state": "state", "pixels": "pixels"}
+        looks = {"untrained": "random", "scratch": "random"}
         found = []
         for arm in self.arms:
-            name, _, special = arm.partition("+")
-            changes: dict[str, Any] = {"map": {"layer": "map"}, "tuned": {"weights": "tuned"}}.get(special, {})
-            changes = {"weights": "scratch"} if arm == "scratch" else changes
+            name, *special = arm.split("+")
+            changes: dict[str, Any] = {"layer": "map"} if "map" in special else {}
+            if name == "scratch" or "tuned" in special:
+                changes |= {"weights": "scratch" if name == "scratch" else "tuned", "updates": self.updates}
             asked = Probe(
                 learner=self.learner, demonstrations=place.demonstrations, steps=place.steps, seed=seed, **changes
             )
-            found.append(Attempt(arm, place, seed, trained.get(name) or looks[name], asked))
+            found.append(Attempt(arm, place, seed, trained.get(name) or looks.get(name, name), asked))
         return found

@@ -22,7 +22,7 @@ from ssl_robot import cloning
 from ssl_robot.arena import Arena, Demonstrations, Places
 from ssl_robot.encoder import Card, Encoder, Layer
 from ssl_robot.errors import InputError
-from ssl_robot.moments import own_of
+from ssl_robot.moments import check_sight, own_of
 from ssl_robot.probes import Acting, Score, of_roll_outs
 from ssl_robot.ranges import number
 from ssl_robot.readers import EncoderReader, Reader
@@ -74,8 +74,10 @@ class Policy(Acting):
             InputError: If the recording holds no actions, or not of this world; if what is read has no encoder to
                 train; or if demonstrations are no better than acting at random.
         """
+        check_sight(reader, frames, self.layer)
         own = own_of(frames, self.proprio, arena.proprioception)
         learner = self._learner()
+        self._check_trainable(reader)
         rows = self._rows(frames)
         taught = cloning.lesson(frames, rows, own, learner.history)
         if taught.actions.shape[1] != len(arena.actions[0]):
@@ -123,10 +125,13 @@ class Policy(Acting):
             network = cloning.cloned_through(encoder, frames, taught, learner, layer, rate, seed)
             yield EncoderReader(encoder, f"{reader.name}, {self.weights}"), network
 
+    def _check_trainable(self, reader: Reader) -> None:
+        if self.weights != "frozen" and not isinstance(reader, EncoderReader):
+            raise InputError(f"'{reader.name}' is no encoder that could be trained: ask it as it is, weights frozen.")
+
     def _begun(self, reader: Reader, seed: int) -> tuple[Encoder, float]:
         """An encoder to be trained, and how fast."""
-        if not isinstance(reader, EncoderReader):
-            raise InputError(f"'{reader.name}' is no encoder that could be trained: ask it as it is, weights frozen.")
+        assert isinstance(reader, EncoderReader)
         if self.weights == "tuned":
             return copy.deepcopy(reader.encoder), self.tuned_rate
         card = reader.encoder.card

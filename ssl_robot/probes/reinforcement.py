@@ -14,7 +14,7 @@ import numpy as np
 
 from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.errors import InputError
-from ssl_robot.moments import Eye, own_of
+from ssl_robot.moments import Eye, check_sight, own_of
 from ssl_robot.probes import Acting, Score, of_roll_outs
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
@@ -59,6 +59,7 @@ class Reinforcement(Acting):
             InputError: If Stable-Baselines3 is not installed, or the actions have no bounds.
         """
         check_installed()
+        check_sight(reader, frames, self.layer)
         if not all(np.isfinite(bound).all() for bound in arena.actions):
             raise InputError(f"Actions of {arena.name} have no bounds to explore within: ask the policy probe.")
         own = own_of(frames, self.proprio, arena.proprioception)

@@ -1,6 +1,7 @@
 """Every world of the catalogue keeps the same promises."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_a_world_says_where_its_frames_come_from(name: str) -> None:
     assert origin["render"] == "fast"
     world.close()
     world.env.close()
+
+
+@EACH_EXAMPLE
+def test_what_a_robot_knows_of_itself_is_among_its_labels(name: str, env_id: str) -> None:
+    world = make(env_id, Sight(16))
+    for label, places in world.proprioception.items():
+        width = len(world.schema.label(label).components)
+        assert sorted(set(places)) == sorted(places)
+        assert min(places) >= 0
+        assert max(places) < width
+    assert json.loads(provenance(world)["proprioception"]) == {k: list(v) for k, v in world.proprioception.items()}
+    look = world.look(*world.env.reset(seed=0))
+    world.close()
+    world.env.close()
+    assert look.labels.keys() >= world.proprioception.keys()
 
 
 @EACH_WORLD
