@@ -1,4 +1,4 @@
-"""A closed-form head that reads numbers off frozen features."""
+"""Head-form heads that read numbers off frozen features; those that are trained are in ``learned``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def fit(features: Tensor, targets: Tensor, split: Split, head: Head = "kernel") 
         return _of_neighbours(features, targets, split)
     train = torch.from_numpy(_thinned(split.train))
     validation, test = torch.from_numpy(split.validation), torch.from_numpy(split.test)
-    x = _standardised(features.double(), train)
+    x = standardised(features.double(), train)
     mean, std = targets[train].mean(0), targets[train].std(0).clamp(min=1e-12)
     y = (targets - mean) / std
     best_error = torch.full((y.shape[1],), torch.inf, dtype=torch.float64)
@@ -81,7 +81,13 @@ def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)]
 
 
-def _standardised(x: Tensor, train: Tensor) -> Tensor:
+def standardised(x: Tensor, train: Tensor) -> Tensor:
+    """Features with mean 0 and standard deviation 1 over the training rows; what hardly moves is not blown up.
+
+    Args:
+        x: (rows, d).
+        train: Numbers of the training rows.
+    """
     std = x[train].std(0)
     floor = 1e-3 * std.mean() + 1e-12  # a feature that hardly moves is noise, not to be blown up
     return (x - x[train].mean(0)) / std.clamp(min=float(floor))

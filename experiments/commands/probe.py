@@ -57,7 +57,7 @@ class Probe:
             raise InputError(f"{self.data} has no labels to read: a probe needs poses or states beside the frames.")
         parts = split(frames)
         others = ("random", "pixels") if self.baselines and not self.json else ()
-        columns = {name: self._scores(name, frames, targets, parts) for name in dict.fromkeys((self.encoder, *others))}
+        columns = {name: self._scores(name, frames, targets) for name in dict.fromkeys((self.encoder, *others))}
         if self.json:
             scores = [{k: v for k, v in vars(score).items() if k != "resampled"} for score in columns[self.encoder]]
             print(json.dumps({"probe": self.probe, "encoder": self.encoder, "layer": self.layer, "scores": scores}))
@@ -65,18 +65,17 @@ class Probe:
             _print(columns, self.head, parts)
         return 0
 
-    def _scores(self, name: str, frames: "Frames", targets: tuple[str, ...], parts: "Split") -> "list[Score]":
+    def _scores(self, name: str, frames: "Frames", targets: tuple[str, ...]) -> "list[Score]":
         from ssl_robot import features
         from ssl_robot.encoder import load
-        from ssl_robot.probes import pose
+        from ssl_robot.probes.pose import Pose
 
         if name == "pixels":
             read = features.pixels(frames)
         else:
             encoder = self._untrained() if name == "random" else load(name)
             read = features.encoded(encoder, frames, self.layer)
-        head = "ridge" if name == "pixels" else self.head
-        return [score for target in targets for score in pose.score(read, frames, target, parts, head)]
+        return Pose(target=targets, head="ridge" if name == "pixels" else self.head).score(read, frames)
 
     def _untrained(self) -> "Encoder":
         """Random weights in the network and preprocessing of the encoder it is compared with."""
@@ -89,7 +88,7 @@ class Probe:
 
 
 def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None:
-    from ssl_robot.verdicts import FEW_EPISODES
+    from ssl_robot.probes import FEW_EPISODES
 
     names = list(columns)
     target = ""
@@ -98,7 +97,7 @@ def _print(columns: "dict[str, list[Score]]", head: str, parts: "Split") -> None
         if first.target != target:
             target = first.target
             print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>26}" for name in names) + f"{'chance':>10}")
-        metric = "R2" if first.metric == "r2" else f"error {first.unit}"
+        metric = "R2" if first.metric == "r2" else f"{first.metric} {first.unit}"
         cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
         print(f"{f'  {first.component}'[:31]:32}{metric:10}{cells}{first.chance:>10.3f}")
     test_episodes = next(iter(columns.values()))[0].episodes

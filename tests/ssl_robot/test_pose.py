@@ -10,7 +10,7 @@ from ssl_robot.errors import InputError
 from ssl_robot.features import pixels
 from ssl_robot.frames import Label
 from ssl_robot.probes import Score
-from ssl_robot.probes.pose import score
+from ssl_robot.probes.pose import Pose
 from ssl_robot.splits import split
 
 POSE = Label("poses/block", ("x", "y", "angle"), ("m", "m", "rad"), (False, False, True))
@@ -33,7 +33,7 @@ def seen(scenes, *columns: Callable[[NDArray[np.float64]], NDArray[np.float64]])
 
 
 def asked(features: Tensor, frames, head: str = "kernel", target: str = "block") -> dict[tuple[str, str], Score]:
-    scores = score(features, frames, target, split(frames), head)
+    scores = Pose(target=(target,), head=head).score(features, frames)
     return {(item.component, item.metric): item for item in scores}
 
 
