@@ -19,7 +19,7 @@ _DECAYS = (1e-3, 1e-1)  # weight decay; the validation rows choose
 _RATE, _STEPS, _BATCH = 3e-3, 300, 128
 _EVERY = 25  # steps from one look at the validation rows to the next
 _AT_ONCE = 1000  # rows whose activations are held in memory
-_HIDDEN, _KEYPOINTS, _QUERIES, _WIDTH = 128, 16, 8, 64
+_HIDDEN, _KEYPOINTS, _QUERIES = 128, 16, 8
 _FINEST = 16  # cells a side: finer maps are averaged to this
 
 
@@ -27,7 +27,7 @@ def fit(features: Tensor, targets: Tensor, split: Split, head: Head = "mlp", see
     """Train on the training rows, choose decay and moment to stop on the validation rows, predict the test rows.
 
     Features and targets are standardised. Each target has its own decay and its own moment, but all are outputs of
-    one network.
+    one network. Where no moment is better than the training mean, that is what is predicted.
 
     Args:
         features: (rows, d) for ``mlp``, maps of (rows, channels, h, w) for the others.
@@ -47,12 +47,12 @@ def fit(features: Tensor, targets: Tensor, split: Split, head: Head = "mlp", see
     train, validation, test = (torch.from_numpy(rows) for rows in (split.train, split.validation, split.test))
     if not targets.shape[1]:
         return Fit(targets[test], len(train))
-    x = _prepared(features.float(), train)
+    x, places = _prepared(features.float(), train)
     mean, std = targets[train].mean(0), targets[train].std(0).clamp(min=1e-12)
     y = ((targets - mean) / std).float()
-    best_error, best = torch.full((y.shape[1],), torch.inf), torch.zeros(len(test), y.shape[1])
+    best_error, best = y[validation].square().mean(0), torch.zeros(len(test), y.shape[1])  # of saying the mean
     for decay in _DECAYS:
-        network = _fresh(head, x, y.shape[1], seed)
+        network = _fresh(head, x.shape[-1], places, y.shape[1], seed)
         for _ in _trained(network, x[train], y[train], decay, seed):
             error = (_outputs(network, x[validation]) - y[validation]).square().mean(0)
             better = error < best_error
@@ -62,24 +62,28 @@ def fit(features: Tensor, targets: Tensor, split: Split, head: Head = "mlp", see
     return Fit(best.double() * std + mean, len(train))
 
 
-def _prepared(x: Tensor, train: Tensor) -> Tensor:
-    """Standardised vectors, or maps standardised channel by channel and no finer than 16x16."""
+def _prepared(x: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardised vectors; or cells of maps no finer than 16x16, standardised channel by channel, and their places.
+
+    Returns:
+        (rows, d) and nothing, or (rows, cells, channels) and (cells, 2), column and row from -1 to 1.
+    """
     if x.ndim == 2:
-        return standardised(x, train)
-    if max(x.shape[2:]) > _FINEST:
-        x = F.adaptive_avg_pool2d(x, (min(x.shape[2], _FINEST), min(x.shape[3], _FINEST)))
-    mean, std = x[train].mean((0, 2, 3), keepdim=True), x[train].std((0, 2, 3), keepdim=True)
-    return (x - mean) / std.clamp(min=float(1e-3 * std.mean() + 1e-12))
+        return standardised(x, train), torch.empty(0, 2)
+    height, width = (min(side, _FINEST) for side in x.shape[2:])
+    cells = F.adaptive_avg_pool2d(x, (height, width)).flatten(2).mT.contiguous()
+    mean, std = cells[train].mean((0, 1)), cells[train].std((0, 1))
+    rows, columns = (torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1) for side in (height, width))
+    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), 2).flatten(0, 1)
+    return (cells - mean) / std.clamp(min=float(1e-3 * std.mean() + 1e-12)), places
 
 
-def _fresh(head: Head, x: Tensor, outputs: int, seed: int) -> nn.Module:
+def _fresh(head: Head, channels: int, places: Tensor, outputs: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if head == "mlp":
-            return mlp([x.flatten(1).shape[1], _HIDDEN, _HIDDEN, outputs], norm=False)
-        channels, height, width = x.shape[1:]
-        kind = _Attentive if head == "attentive" else _Keypoints
-        return kind(channels, height, width, outputs)
+            return mlp([channels, _HIDDEN, _HIDDEN, outputs], norm=False)
+        return (_Attentive if head == "attentive" else _Keypoints)(channels, places, outputs)
 
 
 def _trained(network: nn.Module, x: Tensor, y: Tensor, decay: float, seed: int) -> Iterator[int]:
@@ -105,48 +109,37 @@ def _outputs(network: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([network(part) for part in x.split(_AT_ONCE)])
 
 
-def _coordinates(height: int, width: int) -> Tensor:
-    """Column and row of each cell from -1 to 1, (cells, 2)."""
-    rows, columns = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (height, width))
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y], 2).flatten(0, 1)
-
-
 class _Keypoints(nn.Module):
-    """Maps to the mean places of learnt features, and those to numbers."""
+    """Cells to the mean places of learnt features, and those to numbers."""
 
     places: Tensor
 
-    def __init__(self, channels: int, height: int, width: int, outputs: int) -> None:
+    def __init__(self, channels: int, places: Tensor, outputs: int) -> None:
         super().__init__()
-        self.find = nn.Conv2d(channels, _KEYPOINTS, 1)
-        self.sharpness = nn.Parameter(torch.ones(()))
+        self.find = nn.Linear(channels, _KEYPOINTS)
         self.read = mlp([2 * _KEYPOINTS, _HIDDEN, outputs], norm=False)
-        self.register_buffer("places", _coordinates(height, width))
+        self.register_buffer("places", places)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        shares = (self.sharpness * self.find(maps).flatten(2)).softmax(2)
-        outputs: Tensor = self.read((shares @ self.places).flatten(1))
+    def forward(self, cells: Tensor) -> Tensor:
+        shares = self.find(cells).softmax(1)
+        outputs: Tensor = self.read((shares.mT @ self.places).flatten(1))
         return outputs
 
 
 class _Attentive(nn.Module):
-    """Maps to what each query finds and where, and that to numbers."""
+    """Cells to what each query finds and where, and that to numbers."""
 
-    places: Tensor
+    place: Tensor
 
-    def __init__(self, channels: int, height: int, width: int, outputs: int) -> None:
+    def __init__(self, channels: int, places: Tensor, outputs: int) -> None:
         super().__init__()
-        places = _coordinates(height, width)
         waves = [wave(torch.pi * turns * places) for turns in (0.5, 1, 2) for wave in (torch.sin, torch.cos)]
-        self.register_buffer("places", torch.cat([places, *waves], 1))
-        self.keys = nn.Linear(channels + self.places.shape[1], _WIDTH)
-        self.values = nn.Linear(channels + self.places.shape[1], _WIDTH)
-        self.queries = nn.Parameter(torch.randn(_QUERIES, _WIDTH) / _WIDTH**0.5)
-        self.read = mlp([_QUERIES * _WIDTH, _HIDDEN, outputs], norm=False)
+        self.register_buffer("place", torch.cat([places, *waves], 1))
+        self.what = nn.Linear(channels, _QUERIES)
+        self.where = nn.Linear(self.place.shape[1], _QUERIES)
+        self.read = mlp([_QUERIES * (channels + self.place.shape[1]), _HIDDEN, outputs], norm=False)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        cells = torch.cat([maps.flatten(2).mT, self.places.expand(len(maps), -1, -1)], 2)
-        shares = (self.queries @ self.keys(cells).mT).softmax(2)
-        outputs: Tensor = self.read((shares @ self.values(cells)).flatten(1))
+    def forward(self, cells: Tensor) -> Tensor:
+        shares = (self.what(cells) + self.where(self.place)).softmax(1).mT
+        outputs: Tensor = self.read(torch.cat([shares @ cells, shares @ self.place], 2).flatten(1))
         return outputs

@@ -14,7 +14,7 @@ class Study:
     """Repeat a study of experiments/studies: encoders trained side by side, asked, and put into a table and a picture.
 
     Attributes:
-        name: Which one: tuning, methods, simsiam_ablation or cifar10; NAME --help shows its own settings.
+        name: Which one: tuning, methods, simsiam_ablation, pose or cifar10; NAME --help shows its own settings.
         out: Folder for runs, scores and pictures; what is finished is not repeated.
         data: Folder of the recordings, made first where they are missing.
         g1: LeRobot dataset of a real Unitree G1, for studies that use it.

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     ),
     "reacher": ("collect Reacher-v5 --out {folder}/reacher.h5 --frames 8000 --size 64 --explorer pink_noise",),
     "g1": ("import {g1} --out {folder}/g1.h5 --size 64",),
+    "g1-96": ("import {g1} --out {folder}/g1-96.h5 --size 96",),
 }
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pusht": {"poses/block": (), "agent_pos": ()},
@@ -26,6 +27,7 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "kRightWristPitch", "kRightWristYaw",
         )
     },
+    "g1-96": {"observation.state": ()},
 }  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def world(name: str, folder: Path, g1: Path | None = None) -> World:
         out = Path(words[words.index("--out") + 1])
         if out.is_file():
             continue
-        if name == "g1" and g1 is None:
+        if "{g1}" in command and g1 is None:
             raise InputError(
                 "G1 cannot be simulated: give the recording's folder to --g1, or leave it out of --worlds."
             )
