@@ -146,4 +146,4 @@ def _flat(features: Tensor) -> Tensor:
 
 
 def _few(count: int, what: str) -> str:
-    return f"{count} test {what}(s) are too few to trust." if count < FEW_EPISODES else ""
+    return f"{count} test {what}{'s' if count > 1 else ''}: too few to trust." if count < FEW_EPISODES else ""
