@@ -256,7 +256,9 @@ def _perform(task: _Task) -> Result:
     """Train one encoder and put every question to it."""
     try:
         encoder = _encoder(task)
-        scores = {ask.layer: ask.score(encoded(encoder, task.probed, ask.layer), task.probed) for ask in task.questions}
+        scores: dict[str, list[Score]] = {
+            ask.layer: ask.score(encoded(encoder, task.probed, ask.layer), task.probed) for ask in task.questions
+        }
     except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
         return Result(task.arm, task.seed, {}, str(error) or type(error).__name__)
     result = Result(task.arm, task.seed, scores)

@@ -26,14 +26,22 @@ from ssl_robot.splits import sessions_of, split
 from ssl_robot.training import Training
 from ssl_robot.workers import performed
 
-CONTROLS = ("state", "random", "pixels", "blind:rotation", "blind:flip", "blind:hue")
+CONTROLS = ("state", "random", "pixels", "blind:quarter_turn", "blind:rotation", "blind:flip", "blind:hue")
 SESSION, GAP = "observation.state:kLeftShoulderYaw", 0.02  # the left arm rests, in each session at another angle
 _SIDES = ("Left", "Right")
 _GROUPS = {"arm": ("Shoulder", "Elbow", "Wrist"), "hand": ("Hand",)}
-_HEADS = {
-    "output": ("ridge", "kernel", "neighbours", "mlp"),
-    "map": ("ridge", "kernel", "neighbours", "mlp", "attentive", "softmax"),
-}
+_READINGS = (
+    probe.Pose(head="ridge"),
+    probe.Pose(head="kernel"),
+    probe.Pose(head="neighbours"),
+    probe.Pose(head="mlp"),
+    probe.Pose(layer="map", head="ridge"),
+    probe.Pose(layer="map", head="kernel"),
+    probe.Pose(layer="map", head="neighbours"),
+    probe.Pose(layer="map", head="mlp"),
+    probe.Pose(layer="map", head="attentive"),
+    probe.Pose(layer="map", head="softmax"),
+)
 _SIZE = 64
 
 
@@ -65,13 +73,12 @@ class Pose:
 
     def _about_g1(self, data: Path, out: Path) -> "list[Question]":
         readers = ["random", "pixels", *([str(self._trained(data, out))] if self.epochs else [])]
-        by_session = probe.Pose(target=("observation.state",), session=SESSION, session_gap=GAP)
+        target = ("observation.state",)
         return [
-            Question(data, reader, "small", replace(ask, layer=layer, head=head))
-            for ask in (replace(by_session, session=""), by_session)
+            Question(data, reader, "small", replace(ask, target=target, session=session, session_gap=gap))
+            for session, gap in (("", 0.0), (SESSION, GAP))
             for reader in readers
-            for layer, heads in _HEADS.items()
-            for head in heads
+            for ask in _READINGS
         ]
 
     def _trained(self, data: Path, out: Path) -> Path:
@@ -109,8 +116,8 @@ Answers = Sequence[tuple[Question, list[Score]]]
 
 def _about_pusht(data: Path) -> list[Question]:
     """All with the network whose random weights hold a pose already, which is the one that ``blind`` averages over."""
-    ask = probe.Pose(target=("poses/block",))
-    return [Question(data, name, "wide", replace(ask, head=head)) for name in CONTROLS for head in ("kernel", "ridge")]
+    asks = probe.Pose(target=("poses/block",)), probe.Pose(target=("poses/block",), head="ridge")
+    return [Question(data, name, "wide", ask) for name in CONTROLS for ask in asks]
 
 
 def _asked(questions: Sequence[Question], out: Path, workers: int) -> Answers:
@@ -161,7 +168,7 @@ def _written(path: Path, answers: Answers) -> None:
 
 
 def _controls(answers: Answers) -> str:
-    """R2 of each component and the angle's error in degrees, of each reader."""
+    """R2 of each component and the angle's error in degrees, of each reader; the control's error in brackets."""
     lines: list[str] = []
     for question, scores in answers:
         wanted = [score for score in scores if score.metric == "r2" or score.unit == "deg"]
