@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Calibration, Label, Row, Schema, find_label
+from ssl_robot.probes.pose import Pose
 
 POSE = Label("poses/block", ("x", "angle"), ("m", "rad"), (False, True))
 STATE = Label("state", ("0",), ("",), (False,))
@@ -536,7 +538,7 @@ def test_attributes_that_others_wrote_their_way_are_read(tmp_path: Path) -> None
         FrameStore(tmp_path / "a.h5").values("state")
 
 
-def travelling(path: Path, rows: int = 12) -> tuple[FrameStore, NDArray[np.float64]]:
+def travelling(path: Path, rows: int = 12, episodes: int = 3) -> tuple[FrameStore, NDArray[np.float64]]:
     """A recording through a camera that moves; and where it stood."""
     rng = np.random.default_rng(0)
     schema = Schema({"eye": (2, 2, 3), "still": (2, 2, 3)}, (STATE,), (), ("eye",))
@@ -546,9 +548,9 @@ def travelling(path: Path, rows: int = 12) -> tuple[FrameStore, NDArray[np.float
     places[:, 3, 3] = 1
     with FrameWriter(path) as writer:
         writer.open(schema, {"source": "noise"})
-        for episode, task in enumerate(("push", "pull", "push")):
-            sink = writer.begin(episode, {"task": task, "difficulty": episode / 2})
-            for row in range(episode * 4, episode * 4 + 4):
+        for episode, own in enumerate(np.split(np.arange(rows), episodes)):
+            sink = writer.begin(episode, {"task": "pull" if episode == 1 else "push", "difficulty": episode / 2})
+            for row in own:
                 frames = {name: rng.integers(0, 256, (2, 2, 3), np.uint8) for name in schema.cameras}
                 cameras = {"eye": Calibration(np.eye(3), places[row])}
                 sink.add(Row(frames, {"state": np.zeros(1)}, cameras=cameras))
@@ -567,6 +569,16 @@ def test_where_a_calibrated_camera_stood_is_a_label(tmp_path: Path) -> None:
     assert "cameras/eye" not in store.label_names  # it follows from the rest, and is not copied or shown beside it
     with pytest.raises(InputError, match="no label 'cameras/still'"):
         find_label(store, "cameras/still")
+
+
+def test_a_pose_probe_reads_where_the_camera_stood(tmp_path: Path) -> None:
+    """From features that hold it."""
+    store, places = travelling(tmp_path / "a.h5", rows=240, episodes=60)
+    features = torch.from_numpy(places[:, :3].reshape(240, 12))
+    scores = {(s.component, s.metric): s for s in Pose(target=("cameras/eye",), head="ridge").score(features, store)}
+    assert {component for component, _ in scores} == {"x", "y", "z", "rotation"}
+    assert scores["rotation", "error"].value < 2
+    assert scores["x", "r2"].value > 0.99
 
 
 def test_what_was_noted_about_demonstrations_is_numbered(tmp_path: Path) -> None:
