@@ -153,18 +153,25 @@ def _recalled(file: Path) -> Iterator[Score]:
 
 def _written(path: Path, answers: Answers) -> None:
     """One line for each score."""
-    named_ = ("component", "metric", "unit", "value", "low", "high", "chance", "control", "n", "episodes")
-    about = ("layer", "head", "split", "seed", "note")
+    columns = (
+        "layer", "head", "split", "seed", "component", "metric", "unit", "value", "low", "high", "chance", "control",
+        "n", "episodes",
+    )  # fmt: skip
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["reader", *about[:-1], *named_, "note"])
+        writer.writerow(["reader", *columns])
         for question, scores in answers:
             for score in scores:
-                cells = [getattr(score, name) for name in (*about[:-1], *named_, "note")]
-                rounded = [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
-                writer.writerow([Path(question.reader).name.split("-")[0], *rounded])
+                cells = [getattr(score, name) for name in columns]
+                rounded = [f"{cell:.3f}" if isinstance(cell, float) else cell for cell in cells]
+                writer.writerow([_called(question.reader), *rounded])
     partial.replace(path)
+
+
+def _called(reader: str) -> str:
+    """A baseline's name, or the method whose run it is."""
+    return Path(reader).name.partition("-")[0]
 
 
 def _controls(answers: Answers) -> str:
@@ -186,7 +193,7 @@ def _joints(answers: Answers) -> str:
     head = ["split", "features", "layer", "head", *(f"{side.lower()} {group}" for side, group in groups)]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for question, scores in answers:
-        cells = [scores[0].split, Path(question.reader).name.split("-")[0], question.probe.layer, question.probe.head]
+        cells = [scores[0].split, _called(question.reader), question.probe.layer, question.probe.head]
         for side, group in groups:
             found = [s for s in scores if s.metric == "r2" and _belongs(s.component, side, _GROUPS[group])]
             values, controls = (np.median([getattr(s, name) for s in found]) for name in ("value", "control"))
