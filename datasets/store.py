@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_robot.datasets import derived
 from ssl_robot.datasets.hdf5 import attribute, attributes, opened_group, whole
 from ssl_robot.datasets.layout import (
     Plane,
@@ -157,13 +158,23 @@ class FrameStore:
         return tuple(label.name for label in self.schema.labels)
 
     def label(self, name: str) -> Label:
-        """What the numbers of a label mean."""
-        return self.schema.label(name)
+        """What the numbers of a label mean, or of one that follows from the rest (see ``derived``)."""
+        if name in self.label_names:
+            return self.schema.label(name)
+        return derived.label_of(self.schema, [demo.facts for demo in self.demonstrations], name)
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every row, (rows, components)."""
         width = len(self.label(name).components)
+        if name not in self.label_names:
+            return self._derived(name)
         return self.column(column_path(name)).astype(np.float64, copy=False).reshape(len(self), width)
+
+    def _derived(self, name: str) -> NDArray[np.float64]:
+        if name.startswith(derived.CAMERAS):
+            return derived.poses_of(self.column(derived.camera_path(name)))
+        of_demo = derived.numbers_of([demo.facts for demo in self.demonstrations], name)
+        return np.repeat(of_demo, [demo.rows for demo in self.demonstrations])[:, None]
 
     def column(self, path: str) -> NDArray[Any]:
         """The numbers at a place within every demonstration (see FORMAT.md), one entry per row.

@@ -79,8 +79,12 @@ class Arrays:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all pixels."""
-        return hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()[:16]
+        """A hash of all pixels, of where episodes end and of all labels."""
+        digest = hashlib.sha256(f"{self.images.shape} {self.lengths and list(self.lengths)}".encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        for label, values in self.named.values():
+            digest.update(repr(label).encode() + np.ascontiguousarray(values, np.float64).tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,9 @@ from ssl_robot.invariances import Source
 from ssl_robot.methods import Method
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.pretrain import pretrain
-from ssl_robot.probes import Score, pose
+from ssl_robot.probes import Score
+from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
-from ssl_robot.regression import Head
 from ssl_robot.splits import split
 from ssl_robot.training import Training
 from ssl_robot.verdicts import Finding, potential, trained
@@ -132,17 +132,14 @@ def instant(
     Returns:
         The findings, and the scores behind them: plain features, blind ones, and raw pixels.
     """
-    parts = split(frames)
     encoder = random_encoder(Card(backbone, size, *statistics(frames, np.arange(len(frames)))))
-
-    def scored(features: torch.Tensor, head: Head = "kernel") -> list[Score]:
-        return [score for target in targets for score in pose.score(features, frames, target, parts, head)]
+    ask = Pose(target=tuple(targets), control=False)
 
     with tqdm(total=2 + len(recipe.names), unit="encoder", desc="potential harm") as bar:
-        plain_scores = scored(encoded(encoder, frames))
+        plain_scores = ask.score(encoded(encoder, frames), frames)
         bar.update()
         results = [
-            Result("pixels", 0, {"output": scored(pixels(frames), "ridge")}),
+            Result("pixels", 0, {"output": replace(ask, head="ridge").score(pixels(frames), frames)}),
             Result("plain", 0, {"output": plain_scores}),
         ]
         bar.update()
@@ -151,7 +148,7 @@ def instant(
             bar.update()
             if isinstance(item, Source):
                 continue
-            scores = scored(blind(encoder, frames, item))
+            scores = ask.score(blind(encoder, frames, item), frames)
             results.append(Result(f"blind:{name}", 0, {"output": scores}))
             findings += potential(name, plain_scores, scores, "output")
     return findings, results
@@ -241,7 +238,12 @@ class _Task:
     @property
     def answer(self) -> Path:
         """Named by what was asked on top."""
-        return self.folder / f"scores-{key(__version__, self.study.targets, self.probed.fingerprint, LAYERS)[:8]}.json"
+        return self.folder / f"scores-{key(__version__, self.questions, self.probed.fingerprint)[:8]}.json"
+
+    @property
+    def questions(self) -> list[Pose]:
+        """One for each layer."""
+        return [Pose(target=self.study.targets, layer=layer, control=False) for layer in LAYERS]
 
 
 def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
@@ -254,13 +256,9 @@ def _perform(task: _Task) -> Result:
     """Train one encoder and put every question to it."""
     try:
         encoder = _encoder(task)
-        parts = split(task.probed)
-        scores: dict[str, list[Score]] = {}
-        for layer in LAYERS:
-            features = encoded(encoder, task.probed, layer)
-            scores[layer] = [
-                score for target in task.study.targets for score in pose.score(features, task.probed, target, parts)
-            ]
+        scores: dict[str, list[Score]] = {
+            ask.layer: ask.score(encoded(encoder, task.probed, ask.layer), task.probed) for ask in task.questions
+        }
     except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
         return Result(task.arm, task.seed, {}, str(error) or type(error).__name__)
     result = Result(task.arm, task.seed, scores)

@@ -81,17 +81,22 @@ class Collection:
 
     def label(self, name: str) -> Label:
         """What the numbers of a label mean."""
-        self._check(name)
-        return self._parts[0].label(name)
+        if name in self.label_names:
+            return self._parts[0].label(name)
+        first, *others = (part.label(name) for part in self._parts)  # a part may know it without listing it
+        if any(other != first for other in others):
+            raise KeyError(name)
+        return first
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every frame, (frames, components)."""
-        self._check(name)
+        try:
+            self.label(name)
+        except KeyError:
+            raise InputError(
+                f"Not all recordings have the label '{name}': choose from {', '.join(self.label_names)}."
+            ) from None
         return np.concatenate([part.values(name) for part in self._parts])
-
-    def _check(self, name: str) -> None:
-        if name not in self.label_names:
-            raise InputError(f"Not all recordings have the label '{name}': choose from {', '.join(self.label_names)}.")
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames at the given places, uint8, (b, h, w, c)."""

@@ -4,6 +4,7 @@ The library never opens files: a store hands it something that answers ``Frames`
 something that answers ``FrameSink``.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -177,7 +178,10 @@ class Frames(Protocol):
         """Frames at the given places, uint8, (b, h, w, c)."""
 
     def label(self, name: str) -> Label:
-        """What the numbers of a label mean."""
+        """What the numbers of a label mean; ``KeyError`` if there is none of that name.
+
+        A collection may know more than it lists: what follows from the rest, as where a calibrated camera stood.
+        """
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The numbers of a label for every frame, (frames, components)."""
@@ -214,7 +218,7 @@ def find_label(frames: Frames, target: str) -> Label:
         InputError: If none or several match; the message lists what there is.
     """
     names = frames.label_names
-    if target in names:
+    with contextlib.suppress(KeyError):  # it may be known without being listed
         return frames.label(target)
     matches = [name for name in names if name.endswith((f"/{target}", f".{target}"))]
     if len(matches) == 1:

@@ -1,4 +1,4 @@
-"""A closed-form head that reads numbers off frozen features."""
+"""Head-form heads that read numbers off frozen features; those that are trained are in ``learned``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,11 +82,11 @@ def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def standardised(x: Tensor, train: Tensor) -> Tensor:
-    """Features with mean 0 and deviation 1 over the training rows.
+    """Features with mean 0 and standard deviation 1 over the training rows; what hardly moves is not blown up.
 
     Args:
         x: (rows, d).
-        train: Places of the training rows.
+        train: Numbers of the training rows.
     """
     std = x[train].std(0)
     floor = 1e-3 * std.mean() + 1e-12  # a feature that hardly moves is noise, not to be blown up

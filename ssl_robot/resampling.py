@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.float64]
-_RESAMPLES = 1000
+RESAMPLES = 1000
 
 
 def counts(episodes: NDArray[np.int64]) -> Array:
@@ -24,7 +24,7 @@ def counts(episodes: NDArray[np.int64]) -> Array:
     """
     _, place = np.unique(episodes, return_inverse=True)
     count = int(place.max()) + 1
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     return np.concatenate([np.ones((1, len(place))), drawn[:, place]])
 
 
@@ -38,13 +38,14 @@ def r2(predicted: Tensor, truth: Tensor, weights: Array) -> Array:
     """1 - residual / variance for each resample, (1 + resamples,); 0 where the truth does not vary.
 
     Args:
-        predicted: (rows,).
-        truth: (rows,).
+        predicted: (rows,), or (rows, columns) whose residuals and variances are added up.
+        truth: The same shape.
         weights: From ``counts``.
     """
-    y, residual = truth.numpy(), (predicted - truth).square().numpy()
-    n = weights.sum(1)
-    spread = weights @ np.square(y - y.mean()) - np.square(weights @ (y - y.mean())) / n
+    y = truth.reshape(len(truth), -1).numpy()
+    residual = (predicted - truth).reshape(len(truth), -1).square().sum(1).numpy()
+    centred, n = y - y.mean(0), weights.sum(1)
+    spread = weights @ np.square(centred).sum(1) - np.square(weights @ centred).sum(1) / n
     return np.where(spread > 1e-12, 1 - (weights @ residual) / np.maximum(spread, 1e-12), 0.0)
 
 

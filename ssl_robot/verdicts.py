@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.probes import Score
+from ssl_robot.probes import FEW_EPISODES, Score
 from ssl_robot.statistics import adjusted, moderated_t
 
 Verdict = Literal["hurts", "helps", "negligible", "no_evidence"]
 Design = Literal["potential", "leave_one_out", "add_one_in"]
 
-FEW_EPISODES = 10  # fewer test episodes than this carry no verdict
 MARGINS = {"r2": 0.05, "deg": 3.0}  # effects inside these are of no practical weight
 
 
@@ -75,7 +74,7 @@ Scores = Sequence[Score]
 
 def judged(scores: Scores) -> list[int]:
     """Places of the scores that get verdicts: R2 of every component, and errors of angles."""
-    return [i for i, score in enumerate(scores) if score.metric == "r2" or score.unit == "deg"]
+    return [i for i, s in enumerate(scores) if s.metric == "r2" or (s.metric == "error" and s.unit == "deg")]
 
 
 def potential(invariance: str, plain: Scores, blind: Scores, layer: str) -> list[Finding]:

@@ -1,5 +1,6 @@
 """What all tests share: frames in memory, and small recordings of PushT made by the real simulator and writer."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ssl_robot.envs import collect
 from ssl_robot.envs.world import Sight
 
 torch.set_num_threads(1)
+os.environ["SSL_ROBOT_CACHE"] = "off"  # what one run computed must not answer for another
 # The same examples in every run: a test that fails once fails again.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
 settings.load_profile("repeatable")

@@ -12,12 +12,11 @@ from tyro.conf import Positional
 
 if TYPE_CHECKING:
     from ssl_robot.datasets.store import FrameStore
-    from ssl_robot.frames import Frames
     from ssl_robot.probes import Score
     from ssl_robot.readers import Reader
 
-TOO_FEW = ": too few to trust them"
 _WIDTH = 26
+_METRICS = {"r2": "R2"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Probe:
         if self.json:
             print(json.dumps(_record(self.probe, self.encoder, probe, columns)))
         else:
-            _print(columns, frames)
+            _print(columns)
         return 0
 
     def _asked(self, probe: Any, reader: "Reader", frames: "FrameStore") -> "list[Score]":
@@ -99,20 +98,30 @@ def _record(name: str, encoder: str, probe: Any, columns: "dict[str, list[Score]
     return {"probe": name, "encoder": encoder, "settings": vars(probe), "scores": listed[0], "baselines": beside}
 
 
-def _print(columns: "dict[str, list[Score]]", frames: "Frames") -> None:
-    """A line for each component, a column for each encoder; what read it and how sure it is stands below."""
-    from ssl_robot.verdicts import FEW_EPISODES
-
-    names = list(columns)
+def _print(columns: "dict[str, list[Score]]") -> None:
+    """A line for each component, a column for each encoder; how they came about and what to doubt stands below."""
     for target, lines in groupby(zip(*columns.values(), strict=True), key=lambda line: line[0].target):
-        print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>{_WIDTH}}" for name in names) + f"{'chance':>10}")
+        print(f"{target:42}" + "".join(f"{Path(name).name[-24:]:>{_WIDTH}}" for name in columns) + f"{'chance':>10}")
         for line in lines:
             first = line[0]
-            metric = {"r2": "R2", "error": f"error {first.unit}"}.get(first.metric, first.metric)
+            metric = f"{_METRICS.get(first.metric, first.metric)} {first.unit}"
             cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>{_WIDTH}}" for s in line)
-            print(f"{f'  {first.component}'[:31]:32}{metric:10}{cells}{first.chance:>10.3f}")
+            print(f"{f'  {first.component}'[:29]:30}{metric:12}{cells}{first.chance:>10.3f}")
     print()
     for name, scores in columns.items():
-        for (layer, head, n, many), _ in groupby(scores, key=lambda s: (s.layer, s.head, s.n, s.episodes)):
-            few = TOO_FEW if many < FEW_EPISODES else ""
-            print(f"{name}: {layer}, {head}; {n} test rows; 95% intervals over {many} test episodes{few}.")
+        for sentence in dict.fromkeys(f"{name}: {_origin(score)}" for score in scores):
+            print(sentence)
+        controls = [score.control for score in scores if score.control is not None and score.metric == "r2"]
+        if controls:
+            print(f"{name}: with the answers of other episodes, R2 is {max(controls):.3f} at most.")
+    for note in dict.fromkeys(score.note for scores in columns.values() for score in scores if score.note):
+        print(f"warning: {note}")
+
+
+def _origin(score: "Score") -> str:
+    """What was read by what, and how many were asked."""
+    head = f", {score.head}" if score.head else ""
+    return (
+        f"{score.layer}{head}; {score.n} test rows; 95% intervals over {score.episodes} test episodes; no "
+        f"{score.split} lies in two parts; seed {score.seed}."
+    )

@@ -22,7 +22,7 @@ from ssl_robot.experiments.studies._worlds import World
 from ssl_robot.features import encoded, pixels, random_encoder, statistics
 from ssl_robot.methods import Method
 from ssl_robot.pretrain import pretrain
-from ssl_robot.probes import pose
+from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.records import METRICS, SUMMARY
 from ssl_robot.regression import Head
@@ -154,17 +154,15 @@ def _asked(trial: Trial, folder: Path) -> Outcome:
             epochs = [{name: float(value) for name, value in line.items() if value} for line in csv.DictReader(file)]
         summary = json.loads((folder / SUMMARY).read_text())
         seconds = 60 * summary["minutes"] / len(epochs)
-    parts = split(probed)
-    r2: dict[str, dict[str, float]] = {head: _r2(world, features, probed, parts, head) for head in _HEADS}
-    return Outcome(trial, r2, epochs, seconds)
+    return Outcome(trial, {head: _r2(world, features, probed, head) for head in _HEADS}, epochs, seconds)
 
 
-def _r2(world: World, features: Any, probed: FrameStore, parts: Any, head: Head) -> dict[str, float]:
+def _r2(world: World, features: Any, probed: FrameStore, head: Head) -> dict[str, float]:
     found: dict[str, float] = {}
-    for target, wanted in world.targets.items():
-        for score in pose.score(features, probed, target, parts, head):
-            if score.metric == "r2" and (not wanted or score.component in wanted):
-                found[f"{target.rpartition('/')[2]} {score.component}"] = score.value
+    for score in Pose(target=tuple(world.targets), head=head, control=False).score(features, probed):
+        wanted = world.targets[score.target]
+        if score.metric == "r2" and (not wanted or score.component in wanted):
+            found[f"{score.target.rpartition('/')[2]} {score.component}"] = score.value
     return found
 
 

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
         "collect ssl_robot.envs.tabletop:AlignYawFlat-v0 --out {folder}/testbed-poses.h5 --frames 2000 --size 64 "
         "--reset-every 1 --seed 100000",
     ),
+    "g1-96": ("import {g1} --out {folder}/g1-96.h5 --size 96",),
 }
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pusht": {"poses/block": (), "agent_pos": ()},
@@ -34,6 +35,7 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "kRightWristPitch", "kRightWristYaw",
         )
     },
+    "g1-96": {"observation.state": ()},
 }  # fmt: skip
 
 

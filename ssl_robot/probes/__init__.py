@@ -14,6 +14,7 @@ from ssl_robot.readers import Reader
 from ssl_robot.rollouts import Played, interval, resampled
 
 LOWER = ("error",)  # metrics of which less is better
+FEW_EPISODES = 10  # fewer test episodes than this carry no verdict
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Score:
     Attributes:
         target: Full name of the label, or of the task.
         component: Which of its numbers; an angle gives ``angle``, ``angle cos`` and ``angle sin``.
-        metric: ``r2`` (1 is perfect, 0 is chance), ``error`` (mean absolute, in the unit), ``accuracy``, ``success``
-            (shares), ``return`` and others that each probe's file explains.
+        metric: ``r2`` (1 is perfect, 0 is chance), ``error`` (mean absolute, in the unit), ``constant`` (there was
+            nothing to read: the value is what it always is), ``accuracy``, ``success`` (shares), ``return`` and others
+            that each probe's file explains.
         unit: Of an error; empty for shares, R2 and where the source does not say.
         value: The score on the test rows, or over the test episodes.
         low: Lower end of the 95% interval, over test episodes.
@@ -36,6 +38,11 @@ class Score:
             resampled alike, so that their scores can be subtracted pair by pair.
         layer: What was read of the encoder.
         head: What read it.
+        split: What no two parts share: ``episode`` or ``session``.
+        seed: Of whatever the probe draws.
+        control: The score where answers belong to other episodes, which says what can be had without looking at this
+            one; none if it was not asked for.
+        note: What speaks against trusting it, in sentences; empty if nothing does.
     """
 
     target: str
@@ -51,6 +58,10 @@ class Score:
     resampled: NDArray[np.float64] = field(repr=False, compare=False)
     layer: str = "output"
     head: str = ""
+    split: str = "episode"
+    seed: int = 0
+    control: float | None = None
+    note: str = ""
 
     @property
     def higher(self) -> bool:

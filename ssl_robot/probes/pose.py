@@ -1,146 +1,148 @@
-"""Where things are and which way they point, component by component."""
+"""Where things are and which way they point, component by component; a camera's own place and joint angles too."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_robot import regression
+from ssl_robot import cache, learned, regression, resampling
 from ssl_robot.errors import InputError
+from ssl_robot.examination import Examination, Line, Table, elsewhere
 from ssl_robot.frames import Frames, Label, find_label
-from ssl_robot.probes import Reading, Score
+from ssl_robot.probes import FEW_EPISODES, Reading, Score
+from ssl_robot.quantities import unmet
+from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
-from ssl_robot.regression import Head
-from ssl_robot.splits import Split, split
+from ssl_robot.splits import Split, sessions_of, split
 
-Sums = NDArray[np.float64]
-_RESAMPLES = 1000
+_CELLS = 4  # a side: heads for vectors read maps coarsely, so that heads for map and vector are of like size
 
 
 @dataclass(frozen=True)
 class Pose(Reading):
-    """Where things are and which way they point, read off frozen features component by component.
+    """Read labels off frozen features: numbers, angles and rotations, each with R2, error, chance and control.
+
+    A rotation (components ``qw qx qy qz``) is regressed as six numbers and scored as one, by the angle of the turn
+    that is left, in degrees. What never varies is named and not scored.
 
     Attributes:
-        target: Labels to read; all but the actions if not given.
+        target: Labels to read, as poses/block, or cameras/front for a calibrated camera's own place and rotation; all
+            that are listed but the actions, if none are named.
         layer: The vector a policy reads, or the feature map.
-        head: Closed-form read-out: kernel (radial basis functions) or ridge (linear), or the mean of the 20 nearest
-            neighbours by cosine.
+        head: Kernel (radial basis functions) or ridge (linear), in closed form; neighbours, the mean of the 20 nearest
+            by cosine; mlp, two hidden layers; attentive (attention pooling) and softmax (places of learnt features),
+            which look at the map.
+        symmetric: Shapes that look the same after a part of a turn, as block:z:2 (LABEL:AXIS:TIMES), cup:z:inf, or
+            block:angle:4.
+        session: Divide by recording session instead of by episode: the label, or component as state:elbow, that stays
+            the same within one, or what an importer noted, as attributes/origin.
+        session_gap: Episodes whose means of it lie further apart than this are of different sessions.
+        control: Also read answers that belong to other episodes, which should come to nothing.
+        seed: Of trained heads and of the control.
     """
 
     target: tuple[str, ...] = ()
     layer: Literal["output", "map"] = "output"
-    head: Literal["kernel", "ridge", "neighbours"] = "kernel"
+    head: Literal["kernel", "ridge", "neighbours", "mlp", "attentive", "softmax"] = "kernel"
+    symmetric: tuple[str, ...] = ()
+    session: str = ""
+    session_gap: float = number(0.0, 0)
+    control: bool = True
+    seed: int = number(0, 0)
 
     def ask(self, reader: Reader, frames: Frames) -> list[Score]:
-        """R2 of every component, and its error in its unit."""
+        """Scores of the test episodes.
+
+        Raises:
+            InputError: If a label, symmetry or session does not fit the recording, or the head the layer.
+        """
+        self._labels(frames)
+        if self.head in learned.ON_MAPS and self.layer != "map":
+            raise InputError(f"The head '{self.head}' looks at a feature map: ask for --layer map.")
+        return self.score(cache.features(reader, frames, self.layer), frames)
+
+    def score(self, features: Tensor, frames: Frames) -> list[Score]:
+        """Scores of features that are there already.
+
+        Args:
+            features: One row per frame, (frames, d), or maps of (frames, channels, h, w).
+            frames: Where labels and episodes come from.
+        """
+        labels = self._labels(frames)
+        sessions = sessions_of(frames, self.session, self.session_gap) if self.session else None
+        parts = split(frames, sessions=sessions)
+        exam = Examination.of(frames, parts)
+        tables = [Table.of(label, frames, parts, self.symmetric) for label in labels]
+        shuffled = [table.taken(elsewhere(frames.episodes, self.seed)) for table in tables] if self.control else []
+        predicted = self._predicted(features, [table.columns for table in (*tables, *shuffled)], parts)
+        lines = [exam.lines(table, found) for table, found in zip((*tables, *shuffled), predicted, strict=True)]
+        few = _few(exam.tested if sessions is None else len(np.unique(sessions[frames.episodes[parts.test]])), self.by)
+        scores: list[Score] = []
+        for i, table in enumerate(tables):
+            controls = lines[len(tables) + i] if self.control else None
+            notes = (few, exam.repeated(features, table))
+            scores += [*self._scored(table, lines[i], controls, exam, notes), *self._still(table, exam)]
+        return scores
+
+    @property
+    def by(self) -> str:
+        """What no two parts share."""
+        return "session" if self.session else "episode"
+
+    def _labels(self, frames: Frames) -> list[Label]:
         asked = self.target or tuple(name for name in frames.label_names if name != "actions")
-        if not asked:
+        labels = [find_label(frames, name) for name in asked]
+        if not labels:
             raise InputError("The recording has no labels to read: a probe needs poses or states beside the frames.")
-        parts, features = split(frames), reader.everything(frames, self.layer)
-        if self.layer == "map":
-            features = F.adaptive_avg_pool2d(features, 4).flatten(1)
-        return [item for name in asked for item in score(features, frames, name, parts, self.head)]
+        unmet(self.symmetric, labels)
+        return labels
+
+    def _predicted(self, features: Tensor, tables: Sequence[Tensor], parts: Split) -> list[Tensor]:
+        """Test rows of each table as the head reads them; a trained head reads each with a network of its own."""
+        head, x = self.head, features if self.head in learned.ON_MAPS else _flat(features)
+        together = torch.cat(list(tables), 1)
+        if not together.shape[1]:  # nothing varies
+            return [table[torch.from_numpy(parts.test)] for table in tables]
+        if head == "mlp" or head == "attentive" or head == "softmax":
+            return [learned.fit(x, table, parts, head, self.seed).predicted for table in tables]
+        predicted = regression.fit(x, together, parts, head).predicted
+        return list(predicted.split([table.shape[1] for table in tables], 1))
+
+    def _scored(
+        self,
+        table: Table,
+        lines: Sequence[Line],
+        controls: Sequence[Line] | None,
+        exam: Examination,
+        notes: Sequence[str],
+    ) -> Iterator[Score]:
+        settled = exam.settled(table)
+        for i, line in enumerate(lines):
+            control = float(controls[i].values[0]) if controls is not None else None
+            note = " ".join(filter(None, (*notes, settled.get(line.quantity.name, ""))))
+            yield Score(
+                table.label.name, line.component, line.metric, line.unit, *resampling.interval(line.values),
+                len(exam.parts.test), line.chance, exam.tested, line.values[1:], self.layer, self.head, self.by,
+                self.seed, control, note,
+            )  # fmt: skip
+
+    def _still(self, table: Table, exam: Examination) -> Iterator[Score]:
+        """What does not vary."""
+        for name, unit, value in table.still:
+            yield Score(
+                table.label.name, name, "constant", unit, value, value, value, len(exam.parts.test), value,
+                exam.tested, np.full(resampling.RESAMPLES, value), self.layer, self.head, self.by, self.seed,
+            )  # fmt: skip
 
 
-def score(features: Tensor, frames: Frames, target: str, parts: Split, head: Head = "kernel") -> list[Score]:
-    """How well a label can be read off features.
-
-    Args:
-        features: One row per frame, (frames, d).
-        frames: Where the label and the episodes come from.
-        target: Name of the label.
-        parts: Rows for the head, for its regularisation and for the scores.
-        head: See ``regression.fit``.
-    """
-    label = find_label(frames, target)
-    values = torch.from_numpy(frames.values(label.name))
-    missing = int((~values.isfinite().all(1)).sum())
-    if missing:
-        raise InputError(f"{label.name} is not known in {missing} row(s): ask for other labels with --target.")
-    columns, names = _columns(values, label)
-    predicted = regression.fit(features, columns, parts, head).predicted
-    test = torch.from_numpy(parts.test)
-    weights = _resamples(frames.episodes[parts.test])
-    episodes = len(np.unique(frames.episodes[parts.test]))
-    chance = columns[torch.from_numpy(parts.train)].mean(0).expand_as(predicted)
-    scores = []
-    for i, name in enumerate(names):
-        truth = columns[test, i]
-        r2, guess = (_r2(guessed[:, i], truth, weights) for guessed in (predicted, chance))
-        scores.append(Score(label.name, name, "r2", "", *_interval(r2), len(test), float(guess[0]), episodes, r2[1:]))
-    for name, unit, right, wrong in _errors(predicted, chance, columns[test], label):
-        value, guess = _mean(right, weights), _mean(wrong, weights)
-        scores.append(
-            Score(label.name, name, "error", unit, *_interval(value), len(test), float(guess[0]), episodes, value[1:])
-        )
-    return scores
+def _flat(features: Tensor) -> Tensor:
+    """Vectors as they are, maps averaged to 4x4 cells: (frames, d)."""
+    return features if features.ndim == 2 else F.adaptive_avg_pool2d(features, _CELLS).flatten(1)
 
 
-def _columns(values: Tensor, label: Label) -> tuple[Tensor, list[str]]:
-    """What a head regresses: an angle becomes its cosine and sine."""
-    columns: list[Tensor] = []
-    names: list[str] = []
-    for i, component in enumerate(label.components):
-        if label.circular[i]:
-            columns += [values[:, i].cos(), values[:, i].sin()]
-            names += [f"{component} cos", f"{component} sin"]
-        else:
-            columns.append(values[:, i])
-            names.append(component)
-    return torch.stack(columns, 1), names
-
-
-def _errors(
-    predicted: Tensor, chance: Tensor, truth: Tensor, label: Label
-) -> Iterator[tuple[str, str, Tensor, Tensor]]:
-    """Absolute errors of each component in its unit, of the head and of chance; angles in degrees."""
-    column = 0
-    for i, component in enumerate(label.components):
-        if label.circular[i]:
-            right, wrong, true = (
-                torch.atan2(part[:, column + 1], part[:, column]) for part in (predicted, chance, truth)
-            )
-            yield component, "deg", _turn(right - true), _turn(wrong - true)
-            column += 2
-        else:
-            right, wrong = ((part[:, column] - truth[:, column]).abs() for part in (predicted, chance))
-            yield component, label.units[i], right, wrong
-            column += 1
-
-
-def _turn(difference: Tensor) -> Tensor:
-    """Size of an angle in degrees, the short way round."""
-    return torch.rad2deg((torch.remainder(difference + math.pi, 2 * math.pi) - math.pi).abs())
-
-
-def _resamples(episodes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each test row counts: once each in the first line, then episodes drawn with replacement."""
-    _, place = np.unique(episodes, return_inverse=True)
-    count = int(place.max()) + 1
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
-    return np.concatenate([np.ones((1, len(place))), drawn[:, place]])
-
-
-def _r2(predicted: Tensor, truth: Tensor, weights: NDArray[np.float64]) -> Sums:
-    """1 - residual / variance for each resample, (1 + resamples,); 0 where the truth does not vary."""
-    y, residual = truth.numpy(), (predicted - truth).square().numpy()
-    n = weights.sum(1)
-    spread = weights @ np.square(y - y.mean()) - np.square(weights @ (y - y.mean())) / n
-    return np.where(spread > 1e-12, 1 - (weights @ residual) / np.maximum(spread, 1e-12), 0.0)
-
-
-def _mean(errors: Tensor, weights: NDArray[np.float64]) -> Sums:
-    means: Sums = weights @ errors.numpy() / weights.sum(1)
-    return means
-
-
-def _interval(resampled: Sums) -> tuple[float, float, float]:
-    low, high = np.percentile(resampled[1:], [2.5, 97.5])
-    return float(resampled[0]), float(low), float(high)
+def _few(count: int, what: str) -> str:
+    return f"{count} test {what}{'s' if count > 1 else ''}: too few to trust." if count < FEW_EPISODES else ""

@@ -8,15 +8,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from ssl_robot.datasets.layout import schema_text
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Label, Row, Schema
+from ssl_robot.frames import Calibration, Label, Row, Schema, find_label
+from ssl_robot.probes.pose import Pose
 
 POSE = Label("poses/block", ("x", "angle"), ("m", "rad"), (False, True))
 STATE = Label("state", ("0",), ("",), (False,))
@@ -533,3 +536,75 @@ def test_attributes_that_others_wrote_their_way_are_read(tmp_path: Path) -> None
         file["data/demo_0/obs/state"][1] += 1
     with pytest.raises(InputError, match=r"a\.h5 is damaged in /data/demo_0/obs/state"):
         FrameStore(tmp_path / "a.h5").values("state")
+
+
+def travelling(path: Path, rows: int = 12, episodes: int = 3) -> tuple[FrameStore, NDArray[np.float64]]:
+    """A recording through a camera that moves; and where it stood."""
+    rng = np.random.default_rng(0)
+    schema = Schema({"eye": (2, 2, 3), "still": (2, 2, 3)}, (STATE,), (), ("eye",))
+    places = np.zeros((rows, 4, 4))
+    places[:, :3, :3] = Rotation.random(rows, random_state=np.random.RandomState(0)).as_matrix()
+    places[:, :3, 3] = rng.normal(size=(rows, 3))
+    places[:, 3, 3] = 1
+    with FrameWriter(path) as writer:
+        writer.open(schema, {"source": "noise"})
+        for episode, own in enumerate(np.split(np.arange(rows), episodes)):
+            sink = writer.begin(episode, {"task": "pull" if episode == 1 else "push", "difficulty": episode / 2})
+            for row in own:
+                frames = {name: rng.integers(0, 256, (2, 2, 3), np.uint8) for name in schema.cameras}
+                cameras = {"eye": Calibration(np.eye(3), places[row])}
+                sink.add(Row(frames, {"state": np.zeros(1)}, cameras=cameras))
+            sink.end()
+    return FrameStore(path), places
+
+
+def test_where_a_calibrated_camera_stood_is_a_label(tmp_path: Path) -> None:
+    store, places = travelling(tmp_path / "a.h5")
+    label, values = store.label("cameras/eye"), store.values("cameras/eye")
+    assert label.components == ("x", "y", "z", "qw", "qx", "qy", "qz")
+    assert label.units[:3] == ("m", "m", "m")
+    np.testing.assert_allclose(values[:, :3], places[:, :3, 3])
+    np.testing.assert_allclose(Rotation.from_quat(values[:, [4, 5, 6, 3]]).as_matrix(), places[:, :3, :3], atol=1e-12)
+    assert find_label(store, "cameras/eye") == label
+    assert "cameras/eye" not in store.label_names  # it follows from the rest, and is not copied or shown beside it
+    with pytest.raises(InputError, match="no label 'cameras/still'"):
+        find_label(store, "cameras/still")
+
+
+def test_a_pose_probe_reads_where_the_camera_stood(tmp_path: Path) -> None:
+    """From features that hold it."""
+    store, places = travelling(tmp_path / "a.h5", rows=240, episodes=60)
+    features = torch.from_numpy(places[:, :3].reshape(240, 12))
+    scores = {(s.component, s.metric): s for s in Pose(target=("cameras/eye",), head="ridge").score(features, store)}
+    assert {component for component, _ in scores} == {"x", "y", "z", "rotation"}
+    assert scores["rotation", "error"].value < 2
+    assert scores["x", "r2"].value > 0.99
+
+
+def test_what_was_noted_about_demonstrations_is_numbered(tmp_path: Path) -> None:
+    store, _ = travelling(tmp_path / "a.h5")
+    assert store.values("attributes/task")[:, 0].tolist() == [1] * 4 + [0] * 4 + [1] * 4
+    assert store.values("attributes/difficulty")[:, 0].tolist() == [0] * 4 + [0.5] * 4 + [1] * 4
+    assert store.label("attributes/task").components == ("task",)
+    with pytest.raises(KeyError):
+        store.label("attributes/weather")
+
+
+def test_what_is_noted_about_some_demonstrations_only_is_a_text(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path / "a.h5") as writer:
+        writer.open(SCHEMA, {})
+        for episode, noted in zip(episodes([2, 2, 2]), ({"origin": "b"}, {}, {"origin": "a"}), strict=True):
+            sink = writer.begin(None, noted)
+            for row in episode.rows:
+                sink.add(row)
+            sink.end()
+    assert FrameStore(tmp_path / "a.h5").values("attributes/origin")[:, 0].tolist() == [1, 1, -1, -1, 0, 0]
+
+
+def test_the_fingerprint_tells_cameras_and_labels_apart(tmp_path: Path) -> None:
+    store, _ = travelling(tmp_path / "a.h5")
+    other = FrameStore(store.path, "still")
+    assert store.camera == "eye"
+    assert other.fingerprint != store.fingerprint
+    again, _ = travelling(tmp_path / "b.h5")
+    assert again.fingerprint == store.fingerprint

@@ -18,11 +18,12 @@ from ssl_robot import catalogue
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
-from ssl_robot.experiments.studies import _trials, cifar10, testbed
+from ssl_robot.experiments.studies import _trials, cifar10, pose, testbed
 from ssl_robot.experiments.studies._pictures import curves, grid, rows
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Outcome, Trial
 from ssl_robot.experiments.studies._worlds import COMMANDS, World, world
+from ssl_robot.probes import Score
 
 PNG = b"\x89PNG\r\n"
 
@@ -194,6 +195,46 @@ def test_a_study_may_be_named_after_its_options(tmp_path: Path, capsys: pytest.C
     words = ["study", "--out", str(tmp_path), "--data", "tuning", "methods", "--methods.worlds", "g1"]
     assert main(words) == 2
     assert "--g1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_pose_study_asks_every_control_once(
+    place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pose, "CONTROLS", ("state", "blind:flip"))
+    words = ["study", "pose", "--out", str(tmp_path), "--data", str(place.data.parent), "--workers", "1"]
+    words += ["--pose.worlds", "pusht"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "| state | ridge | 1.00 | 1.00 | 1.00 | 1.00 |" in told
+    with (tmp_path / "pusht.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["reader"] for line in lines} == set(pose.CONTROLS)
+    sine = {(line["reader"], line["head"]): line for line in lines if line["component"] == "angle sin"}
+    assert float(sine["blind:flip", "kernel"]["value"]) < 0.2
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert main(words) == 0
+    assert capsys.readouterr().out == told
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+
+
+def test_joints_are_summed_up_by_arm_and_hand(tmp_path: Path) -> None:
+    """Medians, each with its control's."""
+
+    def joint(name: str, value: float) -> Score:
+        return Score("state", name, "r2", "", value, 0, 1, 9, 0, 2, np.empty(0), split="session", control=value / 10)
+
+    names = ("kLeftElbow", "kRightShoulderRoll", "kRightElbow", "kRightWristYaw", "kLeftHandPinky", "kRightHandRing")
+    scores = [joint(name, i) for i, name in enumerate(names)]
+    question = pose.Question(tmp_path, "runs/simsiam-ab12", "small", pose._READINGS[-1])
+    lines = pose._joints([(question, scores)]).splitlines()
+    assert lines[2] == "| session | simsiam | map | softmax | 0.00 (0.00) | 4.00 (0.40) | 2.00 (0.20) | 5.00 (0.50) |"
+    pose._written(tmp_path / "g1.csv", [(question, scores)])
+    with (tmp_path / "g1.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["reader"], first["component"], first["value"], first["split"]) == (
+        "simsiam", "kLeftElbow", "0", "session",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", catalogue.names(ssl_robot.experiments.studies))

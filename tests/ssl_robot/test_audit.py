@@ -12,7 +12,7 @@ from ssl_robot.encoder import Card
 from ssl_robot.errors import InputError
 from ssl_robot.features import blind, encoded, random_encoder
 from ssl_robot.frames import Label
-from ssl_robot.probes import pose
+from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
 from ssl_robot.training import Training
@@ -68,7 +68,7 @@ def test_seeing_everything_is_not_flagged(arrows):
     encoder = random_encoder(Card("wide", 48, (0.8, 0.8, 0.8), (0.2, 0.2, 0.2)))
     features = encoded(encoder, arrows)
     mixed = features @ torch.linalg.qr(torch.randn(features.shape[1], features.shape[1]))[0]
-    scores = [pose.score(f, arrows, "block", split(arrows)) for f in (features, mixed)]
+    scores = [Pose(target=("block",)).score(f, arrows) for f in (features, mixed)]
     assert all(f.verdict in ("negligible", "no_evidence", "helps") for f in potential("none", *scores, "output"))
 
 

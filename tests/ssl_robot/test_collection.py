@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ssl_robot.arrays import Arrays
 from ssl_robot.collection import Collection
 from ssl_robot.errors import InputError
-from ssl_robot.frames import Label
+from ssl_robot.frames import Label, find_label
 from ssl_robot.loader import Loader
 from ssl_robot.training import Training, chances
 
@@ -49,6 +49,26 @@ def test_labels_are_those_that_all_parts_have() -> None:
     np.testing.assert_array_equal(whole.values("place"), np.concatenate([numbers(3, 2), numbers(2, 2)]))
     with pytest.raises(InputError, match="Not all recordings have the label 'angle': choose from place"):
         whole.values("angle")
+
+
+class Knowing(Arrays):
+    """Knows more than it lists, as a store does about its cameras."""
+
+    def label(self, name: str) -> Label:
+        return ANGLE if name == "more" else super().label(name)
+
+    def values(self, name: str) -> Any:
+        return numbers(len(self), 1) if name == "more" else super().values(name)
+
+
+def test_what_all_parts_know_without_listing_it_is_known() -> None:
+    one, two = (Knowing(part(0, [count]).images, [count]) for count in (3, 2))
+    whole = Collection([one, two])
+    assert whole.label_names == ()
+    assert find_label(whole, "more") == ANGLE
+    np.testing.assert_array_equal(whole.values("more"), np.concatenate([numbers(3, 1), numbers(2, 1)]))
+    with pytest.raises(InputError, match="no label 'more'"):
+        find_label(Collection([one, part(3, [2])]), "more")
 
 
 def test_what_does_not_go_together_is_refused() -> None:

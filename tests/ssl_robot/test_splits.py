@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ssl_robot.errors import InputError
-from ssl_robot.splits import Split, split
+from ssl_robot.frames import Label
+from ssl_robot.splits import Split, sessions_of, split
 
 PARTS = ("train", "validation", "test")
 
@@ -82,3 +83,94 @@ def test_real_resets_are_all_different_scenes(resets) -> None:
 def test_fewer_than_three_scenes_are_refused(memory, scenes: list[int]) -> None:
     with pytest.raises(InputError, match=rf"{len(set(scenes))} different episode.*record at least three"):
         split(recording(memory, scenes, [3] * len(scenes)))
+
+
+SESSIONS = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 30), st.integers(1, 4)), min_size=5, max_size=40)
+
+
+def joined(scenes: list[int], sessions: list[int]) -> int:
+    """How many sets of sessions share no scene."""
+    sets: list[tuple[set[int], set[int]]] = []
+    for scene, session in zip(scenes, sessions, strict=True):
+        touched = [item for item in sets if scene in item[0] or session in item[1]]
+        sets = [item for item in sets if item not in touched]
+        sets.append((set().union({scene}, *(a for a, _ in touched)), set().union({session}, *(b for _, b in touched))))
+    return len(sets)
+
+
+@given(SESSIONS)
+def test_no_session_lies_in_two_parts_nor_a_scene_that_two_sessions_share(
+    memory, episodes: list[tuple[int, int, int]]
+) -> None:
+    scenes, sessions, lengths = (list(column) for column in zip(*episodes, strict=True))
+    frames = recording(memory, scenes, lengths)
+    if joined(scenes, sessions) < 3:
+        with pytest.raises(InputError, match=r"session\(s\) cannot be split"):
+            split(frames, sessions=np.array(sessions))
+        return
+    parts = split(frames, sessions=np.array(sessions))
+    of_row = part_of_each_row(parts, sum(lengths))
+    assert set(of_row) == set(PARTS)
+    for column in (scenes, sessions):
+        of_rows = np.repeat(column, lengths)
+        for value in set(column):
+            assert len(set(of_row[of_rows == value])) == 1
+
+
+def test_of_few_sessions_the_longest_is_for_training(memory) -> None:
+    for longest in range(4):
+        lengths = [3] * 8
+        lengths[2 * longest] = 9
+        frames = recording(memory, list(range(8)), lengths)
+        parts = split(frames, sessions=np.arange(8) // 2)
+        assert longest in frames.episodes[parts.train] // 2
+
+
+def test_one_session_each_is_a_split_by_episode(memory) -> None:
+    """As long as there are many; of few the longest is set apart."""
+    frames = recording(memory, list(range(80)), [2] * 80)
+    ours, theirs = split(frames, sessions=np.arange(80)[::-1]), split(frames)
+    for name in PARTS:
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_more_recordings_move_no_session(memory) -> None:
+    scenes = list(range(180))
+    sessions = np.arange(180) // 2
+    whole = part_of_each_row(split(recording(memory, scenes, [1] * 180), sessions=sessions), 180)
+    part = part_of_each_row(split(recording(memory, scenes[:120], [1] * 120), sessions=sessions[:120]), 120)
+    assert (whole[:120] == part).all()
+
+
+@pytest.mark.parametrize("sessions", [[0] * 6, [0, 0, 0, 1, 1, 1]])
+def test_fewer_than_three_sessions_are_refused(memory, sessions: list[int]) -> None:
+    with pytest.raises(InputError, match=r"\d different session.*split by episode, or import more"):
+        split(recording(memory, list(range(6)), [2] * 6), sessions=np.array(sessions))
+
+
+def labelled(memory, means: list[float], noise: float = 0.0):
+    """Episodes of 10 steps with a joint that stays about where it is, and one that moves."""
+    rng = np.random.default_rng(0)
+    rest = np.repeat(means, 10) + rng.uniform(-noise, noise, 10 * len(means))
+    values = np.column_stack([rest, rng.normal(size=len(rest))])
+    images = rng.integers(0, 256, (len(rest), 2, 2, 3), np.uint8)
+    return memory(images, [10] * len(means), {"state": (Label.plain("state", 2, ("rest", "moves")), values)})
+
+
+def test_sessions_are_told_by_gaps_between_means(memory) -> None:
+    """In any order, and as a chain: what lies between two holds them together."""
+    frames = labelled(memory, [0.5, 0.1, 0.53, 0.12, 0.9, 0.56], noise=0.02)
+    assert sessions_of(frames, "state:rest", gap=0.1).tolist() == [1, 0, 1, 0, 2, 1]
+    exact = labelled(memory, [3, 1, 3, 2])
+    assert sessions_of(exact, "state:rest").tolist() == [2, 0, 2, 1]
+
+
+def test_what_moves_names_no_session(memory) -> None:
+    frames = labelled(memory, [0.1, 0.5, 0.9], noise=0.02)
+    for name, gap in (("state:moves", 0.1), ("state", 0.1), ("state:rest", 0.001)):
+        with pytest.raises(InputError, match=r"varies by .* within an episode and cannot name its session"):
+            sessions_of(frames, name, gap)
+    with pytest.raises(InputError, match="state has no 'elbow': choose from rest, moves"):
+        sessions_of(frames, "state:elbow")
+    with pytest.raises(InputError, match="no label 'arm'"):
+        sessions_of(frames, "arm")
