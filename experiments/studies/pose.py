@@ -75,8 +75,8 @@ class Pose:
         readers = ["random", "pixels", *([str(self._trained(data, out))] if self.epochs else [])]
         target = ("observation.state",)
         return [
-            Question(data, reader, "small", replace(ask, target=target, session=session, session_gap=gap))
-            for session, gap in (("", 0.0), (SESSION, GAP))
+            Question(data, reader, "small", replace(ask, target=target, session=session, session_gap=GAP))
+            for session in ("", SESSION)
             for reader in readers
             for ask in _READINGS
         ]
