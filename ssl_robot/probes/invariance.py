@@ -58,7 +58,7 @@ class Invariance(Reading):
 
     def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
         """For each invariance the mean cosine, and R2 of what was drawn."""
-        if reader.labels:
+        if not reader.sees:
             raise InputError(f"'{reader.name}' does not look at frames, so nothing about them can be changed.")
         parts = split(frames)
         rows = parts.test[np.linspace(0, len(parts.test) - 1, min(self.frames, len(parts.test))).astype(np.int64)]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot import resampling
+from ssl_robot import cache, resampling
 from ssl_robot.classes import classes
 from ssl_robot.frames import Frames
 from ssl_robot.probes import Reading, Score
@@ -40,7 +40,7 @@ class Knn(Reading):
     def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
         """Accuracy on the test episodes."""
         wanted, parts = classes(frames, self.target), split(frames)
-        features = reader.everything(frames, self.layer).flatten(1)
+        features = cache.features(reader, frames, self.layer).flatten(1)
         bank, queries = (torch.from_numpy(rows) for rows in (parts.train, parts.test))
         said = classify(features[bank], wanted.places[bank], features[queries], self.k, self.temperature)
         truth = wanted.places[queries]

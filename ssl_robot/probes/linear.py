@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot import resampling
+from ssl_robot import cache, resampling
 from ssl_robot.classes import classes
 from ssl_robot.frames import Frames
 from ssl_robot.probes import Reading, Score
@@ -41,7 +41,7 @@ class Linear(Reading):
         """Accuracy on the test episodes."""
         wanted, parts = classes(frames, self.target), split(frames)
         train, validation, test = (torch.from_numpy(rows) for rows in (parts.train, parts.validation, parts.test))
-        x = standardised(reader.everything(frames, self.layer).flatten(1).double(), train)
+        x = standardised(cache.features(reader, frames, self.layer).flatten(1).double(), train)
         y, count = wanted.places, len(wanted.values)
         fits = [fitted(x[train], y[train], count, penalty, self.iterations) for penalty in _PENALTIES]
         losses = [float(F.cross_entropy(told(x[validation], fit), y[validation])) for fit in fits]

@@ -101,7 +101,8 @@ def shown(arena: Line, count: int, skill: float = 1.0, first: int = 0) -> Demos:
         label.name: (label, numbers[:, i : i + 1]) for i, label in enumerate((AGENT, GOAL, Label.plain("actions", 1)))
     }
     images = np.stack(taken, 1).reshape(-1, SIDE, SIDE, 3)
-    return Demos(images, [STEPS] * count, named, np.stack(rewards, 1).reshape(-1), np.array(seeds))
+    earned = np.stack(rewards, 1).reshape(-1)
+    return Demos(images, [STEPS] * count, named, rewards=earned, seeds=np.array(seeds))
 
 
 class Eyes:

@@ -15,7 +15,7 @@ N = 160
 class Reads:
     """A reader of whatever is computed from the frame in [0, 1]."""
 
-    labels = ()
+    labels, sees = (), True
 
     def __init__(self, function):
         self.function, self.name, self.key = function, "toy", "toy"

@@ -14,7 +14,7 @@ N = 400
 class Told:
     """Reads the two numbers beside each frame, which stand in for features."""
 
-    name, key, labels = "told", "told", ("features",)
+    name, key, sees, labels = "told", "told", False, ("features",)
 
     def read(self, moments, layer="output"):
         return torch.from_numpy(moments.labels["features"]).float()

@@ -179,7 +179,7 @@ def test_an_expert_no_better_than_chance_is_refused(line, demos) -> None:
         asked("state", lazy, line(tells=False), updates=5)
 
 
-@pytest.mark.parametrize("settings", [{"episodes": 1}, {"encoder_rate": -1.0}, {"history": 17}, {"seeds": 0}])
+@pytest.mark.parametrize("settings", [{"episodes": 1}, {"tuned_rate": -1.0}, {"history": 17}, {"seeds": 0}])
 def test_settings_have_ranges(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"policy\."):
         Policy(**settings)
