@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot.envs.testbed.scene import AZURE, ORANGE, Place, State, level
+from ssl_robot.envs.testbed.scene import AZURE, CLUTTER, ORANGE, Place, State, level
 from ssl_robot.envs.testbed.surroundings import Surroundings
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Calibration
@@ -21,6 +21,7 @@ _SPEED = np.array([0.035, 0.035, 0.01, 0.15])
 # Share of the way to the camera by which plates lie over the tray, so that none hides in another.
 _CLUTTER, _BLOCK, _PUCK = 0.002, 0.004, 0.006
 _PARKED = -0.5
+_PARTS = {"block": ("block_bar", "block_stem"), "puck": ("puck_square", "puck_diamond")}
 
 
 class Stage:
@@ -41,7 +42,7 @@ class Stage:
         mujoco = _mujoco()
         self.model: Any = mujoco.MjModel.from_xml_path(str(Path(__file__).with_name("tabletop.xml")))
         self.data: Any = mujoco.MjData(self.model)
-        for name in ("block_bar", "block_stem"):
+        for name in _PARTS["block"]:
             geom = self.model.geom(name)
             geom.pos[:] *= scale
             geom.size[:2] *= scale
@@ -107,16 +108,15 @@ class Stage:
 
     def _dress(self, state: State, around: Surroundings) -> None:
         """Colours, sizes and what means nothing."""
-        colours = {"block": ORANGE, "puck": AZURE} if state.colour > 0 else {"block": AZURE, "puck": ORANGE}
-        for names, body in ((("block_bar", "block_stem"), "block"), (("puck_square", "puck_diamond"), "puck")):
-            for name in names:
-                self.model.geom(name).rgba[:3] = np.array(colours[body]) / 255
-        for name in ("puck_square", "puck_diamond"):
+        colours = (ORANGE, AZURE) if state.colour > 0 else (AZURE, ORANGE)
+        for colour, body in zip(colours, ("block", "puck"), strict=True):
+            for name in _PARTS[body]:
+                self.model.geom(name).rgba[:3] = np.array(colour) / 255
+        for name in _PARTS["puck"]:
             self.model.geom(name).size[:2] = state.size
-        for i in range(4):
-            self._lay(
-                f"clutter{i}", state.clutter[i] if i < len(state.clutter) else None, level(state.height, _CLUTTER)
-            )
+        for i in range(CLUTTER):
+            place = state.clutter[i] if i < len(state.clutter) else None
+            self._lay(f"clutter{i}", place, level(state.height, _CLUTTER))
         around.dress(self.model)
 
     def _lay(self, name: str, place: Place | None, height: float) -> None:

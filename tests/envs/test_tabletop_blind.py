@@ -41,7 +41,7 @@ def together(*parts: Arrays) -> Arrays:
 
 @pytest.fixture(scope="module")
 def frames() -> Arrays:
-    return resets("Flat", range(1500))
+    return resets("Flat", range(1200))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def check(invariance: str, scores: Scores, plain: Scores) -> None:
             assert score.value > plain[row.component].value - 0.1, (row, score.value)
 
 
-@pytest.mark.parametrize("invariance", ["gray", "flip", "vertical_flip", "quarter_turn"])
+@pytest.mark.parametrize("invariance", ["gray", "flip", "quarter_turn"])
 def test_what_is_hidden_is_gone_and_the_rest_is_there(
     frames: Arrays, encoder: Encoder, plain: Scores, invariance: str
 ) -> None:
@@ -95,7 +95,7 @@ def test_time_hides_the_place_of_what_moves(encoder: Encoder) -> None:
     """Features averaged over a lap of the puck, which begins anywhere; eight frames of it are a group too."""
     env: Any = gym.make(f"{PREFIX}FindMovingFlat-v0").unwrapped
     images, facts = [], []
-    for seed in range(600):
+    for seed in range(400):
         env.reset(seed=seed)
         facts.append(env.state.facts)
         for step in range(LAP):
@@ -104,14 +104,14 @@ def test_time_hides_the_place_of_what_moves(encoder: Encoder) -> None:
             env.step(env.expert() * 0)
     every = Arrays(np.stack(images))
     first = Arrays(every.images[::8], named={"scene": (SCENE, np.array(facts))})
-    features, parts = encoded(encoder, every).reshape(600, 8, -1), split(first)
+    features, parts = encoded(encoder, every).reshape(400, 8, -1), split(first)
     check("time", asked(features.mean(1), first, parts), asked(features[:, 0], first, parts))
 
 
 def test_gray_helps_where_the_table_is_coloured(frames: Arrays, encoder: Encoder) -> None:
     """Heads fitted to plain tables, asked about others."""
-    both = together(frames, resets("FlatNuisance", range(5000, 5400)))
-    parts = Split(np.arange(1200), np.arange(1200, 1500), np.arange(1500, 1900))
+    both = together(frames, resets("FlatNuisance", range(5000, 5300)))
+    parts = Split(np.arange(950), np.arange(950, 1200), np.arange(1200, 1500))
     without = asked(encoded(encoder, both), both, parts)
     item = Recipe.from_dict({"gray": {}}).invariances[0]
     having = asked(blind(encoder, both, item), both, parts)
