@@ -6,6 +6,9 @@ Scores, with ``chance`` what acting at random earns in the same episodes:
 - ``return``: mean sum of rewards, in the world's own unit;
 - ``normalised``: the same with 0 for acting at random and 1 for the mean of the demonstrations.
 
+Where actions cost, standing still may come near 1 already (.87 in Reacher): the baseline ``nothing``, a policy that
+sees nothing and knows what the robot feels, is what eyes have to beat.
+
 Returns are left out where the world tells success and the demonstrations earn no more than acting at random does: where
 success ends an episode that rewards every step, who succeeds earns less.
 """
