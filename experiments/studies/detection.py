@@ -45,7 +45,7 @@ class Detection:
         steps: Batches that it learns for.
     """
 
-    epochs: int = number(3, 1)
+    epochs: int = number(6, 1)
     seeds: int = number(2, 1)
     methods: tuple[str, ...] = ("simsiam", "simclr")
     labelled: int = number(100, 1)
