@@ -95,7 +95,7 @@ class Pose(Reading):
 
     def _labels(self, frames: Frames) -> list[Label]:
         asked = self.target or tuple(name for name in frames.label_names if name != "actions")
-        labels = [find_label(frames, name) for name in asked]
+        labels = list(dict.fromkeys(find_label(frames, name) for name in asked))
         if not labels:
             raise InputError("The recording has no labels to read: a probe needs poses or states beside the frames.")
         unmet(self.symmetric, labels)

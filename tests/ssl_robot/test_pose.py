@@ -361,6 +361,8 @@ def test_actions_are_asked_about_only_by_name(scenes, memory) -> None:
     frames = memory(scenes.images, None, {"actions": (label, values[:, :1]), POSE.name: (POSE, values)})
     assert {s.target for s in Pose(head="ridge").score(everything(scenes), frames)} == {POSE.name}
     assert {s.target for s in Pose(target=("actions",), head="ridge").score(everything(scenes), frames)} == {"actions"}
+    twice = Pose(target=("block", POSE.name), head="ridge").score(everything(scenes), frames)
+    assert len(twice) == len(Pose(head="ridge").score(everything(scenes), frames))
     with pytest.raises(InputError, match="no labels to read"):
         Pose().score(everything(scenes), memory(scenes.images))
 
