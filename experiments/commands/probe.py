@@ -24,13 +24,12 @@ class Probe:
     """Put a question to a frozen encoder, beside baselines.
 
     Attributes:
-        probe: The question: pose, knn, linear, invariance, policy, reinforcement or detection; NAME --help shows its
-            own settings.
+        probe: The question: a file of ssl_robot/probes, as pose or policy; NAME --help shows its own settings.
         encoder: Run directory, encoder file, or a baseline: random, pixels, efficientnet_lite0, timm:NAME, state, or
             blind:INVARIANCE.
         data: Recording with labels; for a policy, demonstrations.
         camera: Camera to look through; the first one if not given.
-        baselines: What is shown beside the encoder; given without a name, nothing.
+        baselines: What is shown beside the encoder; given without a name, nothing; if not given, what suits the probe.
         json: Print one JSON object instead of a table.
     """
 
@@ -38,7 +37,7 @@ class Probe:
     encoder: Positional[str]
     data: Positional[Path]
     camera: str | None = None
-    baselines: tuple[str, ...] = ("random", "pixels")
+    baselines: tuple[str, ...] | None = None
     json: bool = False
 
     @classmethod
@@ -62,7 +61,8 @@ class Probe:
         frames = FrameStore(self.data, self.camera)
         first = named(self.encoder, frames)
         like = first.encoder.card if isinstance(first, EncoderReader) else None
-        readers = [first, *(named(name, frames, like) for name in self.baselines if name != self.encoder)]
+        beside = cls.beside if self.baselines is None else self.baselines
+        readers = [first, *(named(name, frames, like) for name in beside if name != self.encoder)]
         columns = {reader.name: self._asked(probe, reader, frames) for reader in readers}
         if self.json:
             print(json.dumps(_record(self.probe, self.encoder, probe, columns)))

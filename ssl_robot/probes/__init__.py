@@ -77,6 +77,8 @@ class Probe:
         InputError: If a setting is out of its range.
     """
 
+    beside = ("random", "pixels")  # baselines that are shown if nothing is said
+
     def __post_init__(self) -> None:
         check(self)
 

@@ -43,6 +43,8 @@ class Detection(Reading):
     """
 
     things: tuple[str, ...] = ()
+    beside = ("random",)  # pixels have no map
+
     masks: bool = False
     tune: bool = True
     steps: int = number(400, 1)

@@ -57,6 +57,8 @@ class Policy(Acting):
         seed: Of the first one.
     """
 
+    beside = ("random", "state")
+
     learner: Literal["quick", "r3m", "cortexbench"] = "quick"
     weights: Literal["frozen", "tuned", "scratch"] = "frozen"
     tuned_rate: float = number(1e-4, 0, 1)

@@ -43,6 +43,8 @@ class Reinforcement(Acting):
         seed: Of the first one.
     """
 
+    beside = ("state",)  # learning is slow
+
     algorithm: Literal["ppo", "sac"] = "ppo"
     interactions: int = number(20_000, 1, 1_000_000_000)
     copies: int = number(8, 1, 1000)
