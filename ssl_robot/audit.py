@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ssl_robot import __version__, backbones
+from ssl_robot.baselines import named
+from ssl_robot.baselines.blind import Averaged
 from ssl_robot.config import key, plain
 from ssl_robot.encoder import FILE, Card, Encoder, Layer, load
 from ssl_robot.errors import InputError
-from ssl_robot.features import blind, encoded, pixels, random_encoder, statistics
+from ssl_robot.features import random_encoder, statistics
 from ssl_robot.frames import Frames, find_label
 from ssl_robot.invariances import Source
 from ssl_robot.methods import Method
@@ -23,6 +25,7 @@ from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.pretrain import pretrain
 from ssl_robot.probes import Score
 from ssl_robot.probes.pose import Pose
+from ssl_robot.readers import EncoderReader
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
 from ssl_robot.training import Training
@@ -136,10 +139,10 @@ def instant(
     ask = Pose(target=tuple(targets), control=False)
 
     with tqdm(total=2 + len(recipe.names), unit="encoder", desc="potential harm") as bar:
-        plain_scores = ask.score(encoded(encoder, frames), frames)
+        plain_scores = ask.ask(EncoderReader(encoder, "plain"), frames)
         bar.update()
         results = [
-            Result("pixels", 0, {"output": replace(ask, head="ridge").score(pixels(frames), frames)}),
+            Result("pixels", 0, {"output": replace(ask, head="ridge").ask(named("pixels", frames), frames)}),
             Result("plain", 0, {"output": plain_scores}),
         ]
         bar.update()
@@ -148,8 +151,9 @@ def instant(
             bar.update()
             if isinstance(item, Source):
                 continue
-            scores = ask.score(blind(encoder, frames, item), frames)
-            results.append(Result(f"blind:{name}", 0, {"output": scores}))
+            averaged = Averaged(encoder, item, f"blind:{name}")
+            scores = ask.ask(averaged, frames)
+            results.append(Result(averaged.name, 0, {"output": scores}))
             findings += potential(name, plain_scores, scores, "output")
     return findings, results
 
@@ -255,10 +259,8 @@ def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
 def _perform(task: _Task) -> Result:
     """Train one encoder and put every question to it."""
     try:
-        encoder = _encoder(task)
-        scores: dict[str, list[Score]] = {
-            ask.layer: ask.score(encoded(encoder, task.probed, ask.layer), task.probed) for ask in task.questions
-        }
+        reader = EncoderReader(_encoder(task), task.arm)
+        scores: dict[str, list[Score]] = {ask.layer: ask.ask(reader, task.probed) for ask in task.questions}
     except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
         return Result(task.arm, task.seed, {}, str(error) or type(error).__name__)
     result = Result(task.arm, task.seed, scores)

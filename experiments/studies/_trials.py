@@ -14,15 +14,17 @@ from tqdm import tqdm
 import ssl_robot.methods
 import ssl_robot.remedies
 from ssl_robot import __version__, catalogue
+from ssl_robot.baselines import named
 from ssl_robot.config import key, plain
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.encoder import Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.studies._worlds import World
-from ssl_robot.features import encoded, pixels, random_encoder, statistics
+from ssl_robot.features import random_encoder, statistics
 from ssl_robot.methods import Method
 from ssl_robot.pretrain import pretrain
 from ssl_robot.probes.pose import Pose
+from ssl_robot.readers import EncoderReader, Reader
 from ssl_robot.recipes import Recipe
 from ssl_robot.records import METRICS, SUMMARY
 from ssl_robot.regression import Head
@@ -148,18 +150,19 @@ def _asked(trial: Trial, folder: Path) -> Outcome:
     probed = FrameStore(world.probed)
     epochs: list[dict[str, float]] = []
     seconds = float("nan")
-    features = pixels(probed) if trial.method == PIXELS else encoded(_encoder(trial, folder), probed)
+    baseline = trial.method == PIXELS
+    reader = named(PIXELS, probed) if baseline else EncoderReader(_encoder(trial, folder), trial.name)
     if trial.method not in (PIXELS, RANDOM):
         with (folder / METRICS).open(newline="") as file:
             epochs = [{name: float(value) for name, value in line.items() if value} for line in csv.DictReader(file)]
         summary = json.loads((folder / SUMMARY).read_text())
         seconds = 60 * summary["minutes"] / len(epochs)
-    return Outcome(trial, {head: _r2(world, features, probed, head) for head in _HEADS}, epochs, seconds)
+    return Outcome(trial, {head: _r2(world, reader, probed, head) for head in _HEADS}, epochs, seconds)
 
 
-def _r2(world: World, features: Any, probed: FrameStore, head: Head) -> dict[str, float]:
+def _r2(world: World, reader: Reader, probed: FrameStore, head: Head) -> dict[str, float]:
     found: dict[str, float] = {}
-    for score in Pose(target=tuple(world.targets), head=head, control=False).score(features, probed):
+    for score in Pose(target=tuple(world.targets), head=head, control=False).ask(reader, probed):
         wanted = world.targets[score.target]
         if score.metric == "r2" and (not wanted or score.component in wanted):
             found[f"{score.target.rpartition('/')[2]} {score.component}"] = score.value

@@ -65,16 +65,18 @@ class Pose(Reading):
             raise InputError(f"The head '{self.head}' looks at a feature map: ask for --layer map.")
         return self.score(cache.features(reader, frames, self.layer), frames)
 
-    def score(self, features: Tensor, frames: Frames) -> list[Score]:
+    def score(self, features: Tensor, frames: Frames, parts: Split | None = None) -> list[Score]:
         """Scores of features that are there already.
 
         Args:
             features: One row per frame, (frames, d), or maps of (frames, channels, h, w).
             frames: Where labels and episodes come from.
+            parts: Rows to learn from, to choose by and to score, as to ask elsewhere than where was learnt; by the
+                content of the episodes if not given.
         """
         labels = self._labels(frames)
         sessions = sessions_of(frames, self.session, self.session_gap) if self.session else None
-        parts = split(frames, sessions=sessions)
+        parts = split(frames, sessions=sessions) if parts is None else parts
         exam = Examination.of(frames, parts)
         tables = [Table.of(label, frames, parts, self.symmetric) for label in labels]
         shuffled = [table.taken(elsewhere(frames.episodes, self.seed)) for table in tables] if self.control else []

@@ -11,11 +11,15 @@ import pytest
 import torch
 
 from ssl_robot.arrays import Arrays
+from ssl_robot.baselines.blind import Averaged
 from ssl_robot.encoder import Card, Encoder
 from ssl_robot.envs.tabletop import PREFIX, predictions
 from ssl_robot.envs.testbed.scene import LAP, SCENE
-from ssl_robot.features import blind, encoded, random_encoder, statistics
-from ssl_robot.probes import Score, pose
+from ssl_robot.features import random_encoder, statistics
+from ssl_robot.invariances import Invariance
+from ssl_robot.probes import Score
+from ssl_robot.probes.pose import Pose
+from ssl_robot.readers import EncoderReader
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import Split, split
 
@@ -49,13 +53,22 @@ def encoder(frames: Arrays) -> Encoder:
     return random_encoder(Card("wide", SIZE, *statistics(frames, np.arange(len(frames)))))
 
 
+def seen(encoder: Encoder, frames: Arrays) -> torch.Tensor:
+    return EncoderReader(encoder, "wide").everything(frames)
+
+
+def blind(encoder: Encoder, frames: Arrays, item: Invariance) -> torch.Tensor:
+    return Averaged(encoder, item, "blind").everything(frames)
+
+
 def asked(features: torch.Tensor, frames: Arrays, parts: Split) -> Scores:
-    return {row.component: row for row in pose.score(features, frames, "scene", parts) if row.metric == "r2"}
+    scores = Pose(target=("scene",), control=False).score(features, frames, parts)
+    return {row.component: row for row in scores if row.metric == "r2"}
 
 
 @pytest.fixture(scope="module")
 def plain(frames: Arrays, encoder: Encoder) -> Scores:
-    scores = asked(encoded(encoder, frames), frames, split(frames))
+    scores = asked(seen(encoder, frames), frames, split(frames))
     assert {name for name, score in scores.items() if score.value > 0.3} >= {
         "block x", "block y", "block yaw cos", "block yaw sin", "block colour", "puck x", "puck y", "puck size",
         "tray height",
@@ -88,7 +101,7 @@ def test_hue_hides_the_colour_alone(encoder: Encoder) -> None:
     frames = resets("Flat", range(500))
     parts = split(frames)
     item = Recipe.from_dict({"hue": {}}).invariances[0]
-    check("hue", asked(blind(encoder, frames, item), frames, parts), asked(encoded(encoder, frames), frames, parts))
+    check("hue", asked(blind(encoder, frames, item), frames, parts), asked(seen(encoder, frames), frames, parts))
 
 
 def test_time_hides_the_place_of_what_moves(encoder: Encoder) -> None:
@@ -104,7 +117,7 @@ def test_time_hides_the_place_of_what_moves(encoder: Encoder) -> None:
             env.step(env.expert() * 0)
     every = Arrays(np.stack(images))
     first = Arrays(every.images[::8], named={"scene": (SCENE, np.array(facts))})
-    features, parts = encoded(encoder, every).reshape(400, 8, -1), split(first)
+    features, parts = seen(encoder, every).reshape(400, 8, -1), split(first)
     check("time", asked(features.mean(1), first, parts), asked(features[:, 0], first, parts))
 
 
@@ -112,7 +125,7 @@ def test_gray_helps_where_the_table_is_coloured(frames: Arrays, encoder: Encoder
     """Heads fitted to plain tables, asked about others."""
     both = together(frames, resets("FlatNuisance", range(5000, 5300)))
     parts = Split(np.arange(950), np.arange(950, 1200), np.arange(1200, 1500))
-    without = asked(encoded(encoder, both), both, parts)
+    without = asked(seen(encoder, both), both, parts)
     item = Recipe.from_dict({"gray": {}}).invariances[0]
     having = asked(blind(encoder, both, item), both, parts)
     rows = [row for row in predictions() if row.effect == "helped"]

@@ -10,9 +10,10 @@ import torch
 from ssl_robot import audit
 from ssl_robot.encoder import Card
 from ssl_robot.errors import InputError
-from ssl_robot.features import blind, encoded, random_encoder
+from ssl_robot.features import random_encoder
 from ssl_robot.frames import Label
 from ssl_robot.probes.pose import Pose
+from ssl_robot.readers import EncoderReader
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
 from ssl_robot.training import Training
@@ -66,18 +67,10 @@ def test_blindness_to_hue_takes_nothing_of_the_pose(found):
 def test_seeing_everything_is_not_flagged(arrows):
     """The same features against themselves in other coordinates: nothing is lost."""
     encoder = random_encoder(Card("wide", 48, (0.8, 0.8, 0.8), (0.2, 0.2, 0.2)))
-    features = encoded(encoder, arrows)
+    features = EncoderReader(encoder, "wide").everything(arrows)
     mixed = features @ torch.linalg.qr(torch.randn(features.shape[1], features.shape[1]))[0]
     scores = [Pose(target=("block",)).score(f, arrows) for f in (features, mixed)]
     assert all(f.verdict in ("negligible", "no_evidence", "helps") for f in potential("none", *scores, "output"))
-
-
-def test_exactly_blind_features_are_exactly_blind(arrows, memory):
-    encoder = random_encoder(Card("wide", 48, (0.8, 0.8, 0.8), (0.2, 0.2, 0.2)))
-    rotation = Recipe.from_dict({"rotation": {}}).invariances[0]
-    turned = memory(np.rot90(arrows.images[:20], axes=(1, 2)).copy())
-    same = memory(arrows.images[:20])
-    torch.testing.assert_close(blind(encoder, turned, rotation), blind(encoder, same, rotation), rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ssl_robot.frames import Label, seen
 from ssl_robot.readers import EncoderReader
 
 # Those that need weights from elsewhere are tried by themselves below.
-ARGUMENTS = {"random": "", "pixels": "", "state": "", "blind": ":flip"}
+ARGUMENTS = {"random": "", "pixels": "", "state": "", "nothing": "", "blind": ":flip"}
 ELSEWHERE = {"timm", "efficientnet_lite0"}
 N = 24
 
@@ -133,10 +133,10 @@ def test_a_file_of_weights_serves_a_network_of_timm(scenes, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("nowhere", "no encoder at nowhere.*blind, efficientnet_lite0"),
+        ("nowhere", "no encoder at nowhere.*blind, efficientnet_lite0, nothing"),
         ("pixels:3", "'pixels' stands alone"),
         ("blind", "'blind' to what"),
-        ("blind:camera", "cannot be averaged over another camera"),
+        ("blind:camera", "cannot be averaged over what a recording does not show"),
         ("blind:nothing", "not one of the invariances"),
         ("timm", "Which of timm's networks"),
         ("timm:nonsense", "timm has no network 'nonsense'"),

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ssl_robot.baselines import named
 from ssl_robot.errors import InputError
-from ssl_robot.features import pixels
 from ssl_robot.frames import Label
 from ssl_robot.probes import Score
 from ssl_robot.probes.pose import Pose
@@ -143,7 +142,7 @@ def test_a_label_that_does_not_vary_is_named_and_not_scored(scenes, memory) -> N
 
 def test_poses_of_real_frames_are_read_from_their_pixels(resets) -> None:
     """The recording's labels belong to its frames: where the block is shows even in 32x32 pixels of 180 frames."""
-    scores = asked(pixels(resets), resets, "ridge", "poses/block")
+    scores = asked(named("pixels", resets).everything(resets), resets, "ridge", "poses/block")
     assert scores["x", "r2"].low > 0.3
     assert scores["y", "r2"].low > 0.3
     assert scores["x", "error"].unit == "px"
