@@ -169,8 +169,11 @@ class Drawing:
 
     def turned(self) -> "Drawing":
         """The same by half a turn, for a camera that hangs upside down."""
-        parts = (None if part is None else np.ascontiguousarray(part[::-1, ::-1]) for part in (self.depth, self.shown))
-        return Drawing(np.ascontiguousarray(self.frame[::-1, ::-1]), *parts)
+        return Drawing(
+            np.ascontiguousarray(self.frame[::-1, ::-1]),
+            None if self.depth is None else np.ascontiguousarray(self.depth[::-1, ::-1]),
+            None if self.shown is None else np.ascontiguousarray(self.shown[::-1, ::-1]),
+        )
 
 
 def _draw(job: _Job, gl: Any, con: Any) -> None:
@@ -307,7 +310,7 @@ def _shown(codes: NDArray[np.uint8], scene: Any) -> NDArray[np.int32]:
     table = np.full((max(parts, default=0) + 2, 2), -1, np.int32)
     for number, part in parts.items():
         table[number] = part
-    return table[np.minimum(numbers, len(table) - 1)]
+    return np.asarray(table[np.minimum(numbers, len(table) - 1)], np.int32)
 
 
 def calibration(scene: Any, size: int, turned: bool = False) -> Calibration:

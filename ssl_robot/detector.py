@@ -291,7 +291,7 @@ def _learn(
         if not loss.isfinite():
             raise InputError(f"The detector's loss is no number any more: lower its rate of {schedule.lr:g}.")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(learning, 10.0)
         optimizer.step()
         scheduler.step()

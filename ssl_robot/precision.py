@@ -20,7 +20,7 @@ Kind = Literal["box", "mask"]
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of overlap, from which a thing counts as found
 _RECALLS = np.linspace(0, 1, 101)  # at which precision is averaged
 _RESAMPLES = 200
-_THEIRS = {"box": "bbox", "mask": "segm"}
+_THEIRS: Mapping[Kind, Literal["bbox", "segm"]] = {"box": "bbox", "mask": "segm"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def overlaps(found: Found, items: Sequence[Instance], kind: Kind) -> NDArray[np.
         areas = [mask.sum(1, dtype=np.float64) for mask in (one, two)]
     crowd = np.array([item.crowd for item in items])
     whole = np.where(crowd, areas[0][:, None], areas[0][:, None] + areas[1] - both)
-    return both / np.maximum(whole, 1e-12)
+    return np.asarray(both / np.maximum(whole, 1e-12), np.float64)
 
 
 def matched(overlap: NDArray[np.float64], crowd: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -55,7 +55,7 @@ def inside(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.b
         if len(rows):
             x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
             crossed[rows, np.clip(np.ceil(x - 0.5), 0, w).astype(np.int64)] += 1
-    return crossed.cumsum(1)[:, :w] % 2 == 1
+    return np.asarray(crossed.cumsum(1)[:, :w] % 2 == 1, np.bool_)
 
 
 def _unrolled(counts: Sequence[int] | str | bytes, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import cv2
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
@@ -85,20 +84,19 @@ class Pusht(World):
         return Row({"top": np.array(frame, np.uint8, order="C")}, self.numbers(observation, info), maps=maps)
 
     def _map(self) -> NDArray[np.uint8]:
-        """Which thing each pixel shows: told by the colours of the picture before it is made smaller."""
+        """Which thing the middle of each pixel shows: told by the colours of the picture before it is made smaller."""
         import pygame
         from gym_pusht.envs.pymunk_override import light_color
 
-        picture = pygame.surfarray.pixels3d(self._world._draw()).transpose(1, 0, 2)
-        found = np.zeros(picture.shape[:2], np.uint8)
+        picture, size = self._world._draw(), self.sight.size
+        places = [((np.arange(size) + 0.5) * length / size).astype(np.int64) for length in picture.get_size()]
+        colours = pygame.surfarray.pixels2d(picture)[np.ix_(*places)].T
+        found = np.zeros((size, size), np.uint8)
         for number, body in enumerate((self._world.block, self._world.agent), 1):
             for shape in body.shapes:
-                edge = tuple(shape.color)
-                for colour in (edge, light_color(shape.color).as_int()):
-                    found[(picture == np.array(colour[:3], np.uint8)).all(-1)] = number
-        size = self.sight.size
-        # the middle of each pixel, where the frame's own are interpolated
-        return np.asarray(cv2.resize(found, (size, size), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+                for colour in (tuple(shape.color), light_color(shape.color).as_int()):
+                    found[colours == picture.map_rgb(colour)] = number
+        return found
 
 
 def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:

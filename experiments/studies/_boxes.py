@@ -61,8 +61,8 @@ def _extent(frames: Frames) -> tuple[float, float, float, float]:
 
 
 def _draw(axis: Axes, scene: Scene) -> None:
-    for _, *edges in scene.there:
-        axis.add_patch(_rectangle(edges, edgecolor="black", linewidth=0.8, linestyle=":"))
+    for _, *true in scene.there:
+        axis.add_patch(_rectangle(true, edgecolor="black", linewidth=0.8, linestyle=":"))
     for thing, score, *edges in scene.found:
         if score >= _SURE:
             colour = _COLOURS[(int(thing) - 1) % len(_COLOURS)]
