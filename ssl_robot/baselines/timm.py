@@ -28,7 +28,7 @@ def card_of(name: str) -> Card:
     Raises:
         InputError: If timm has none of that name.
     """
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
     from timm.models import get_pretrained_cfg, is_model
 
     if not is_model(name):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class Probe:
         InputError: If a setting is out of its range.
     """
 
-    beside = ("random", "pixels")  # baselines that are shown if nothing is said
+    beside: ClassVar[tuple[str, ...]] = ("random", "pixels")  # baselines that are shown if nothing is said
 
     def __post_init__(self) -> None:
         check(self)

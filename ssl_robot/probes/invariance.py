@@ -77,7 +77,8 @@ class Invariance(Reading):
     ) -> Iterator[Score]:
         images, episodes = frames.take(rows), frames.episodes[rows]
         pairs = [changed(item, images, self.seed, draw) for draw in range(self.strengths)]
-        same, moved = (torch.cat([self._read(reader, pair[i]) for pair in pairs]) for i in (0, 1))
+        same = torch.cat([self._read(reader, first) for first, _, _ in pairs])
+        moved = torch.cat([self._read(reader, second) for _, second, _ in pairs])
         near = F.cosine_similarity(whitened(same), whitened(moved))
         far = F.cosine_similarity(whitened(same), whitened(moved.roll(len(moved) // 2 + 1, 0)))
         weights = resampling.counts(episodes)

@@ -46,7 +46,7 @@ class Knn(Reading):
         truth = wanted.places[queries]
         weights = resampling.counts(frames.episodes[parts.test])
         right, guess = (
-            resampling.means((answer == truth).numpy(), weights) for answer in (said, wanted.commonest(parts))
+            resampling.means(torch.eq(truth, answer).numpy(), weights) for answer in (said, wanted.commonest(parts))
         )
         return [
             Score(

@@ -49,7 +49,7 @@ class Linear(Reading):
         said = told(x[test], fits[best]).argmax(1)
         weights = resampling.counts(frames.episodes[parts.test])
         right, guess = (
-            resampling.means((answer == y[test]).numpy(), weights) for answer in (said, wanted.commonest(parts))
+            resampling.means(torch.eq(y[test], answer).numpy(), weights) for answer in (said, wanted.commonest(parts))
         )
         return [
             Score(
@@ -81,10 +81,10 @@ def fitted(x: Tensor, y: Tensor, count: int, penalty: float, iterations: int = 2
     def loss() -> Tensor:
         optimizer.zero_grad()
         value = F.cross_entropy(told(x, weights), y) + penalty / 2 * weights[:-1].square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     return weights.detach()
 
 
