@@ -80,6 +80,7 @@ class Copies:
             raise InputError(f"{copies} copies of a world cannot act: give at least 1.")
         self.name, self.copies = worlds.name_of(first.env), copies
         self.proprioception: Places = proprioception
+        self.stops = first.stops
         self._worlds, self._more, self._camera, self._steps = [first], more, camera, steps
         space = first.env.action_space
         assert isinstance(space, gym.spaces.Box)

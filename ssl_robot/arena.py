@@ -48,6 +48,10 @@ class Arena(Protocol):
         """Least and largest value of each number of an action, (actions,) each; infinite where there is no bound."""
 
     @property
+    def stops(self) -> bool:
+        """Whether success ends an episode that would go on: returns then tell how long it took, too."""
+
+    @property
     def proprioception(self) -> Places:
         """What the robot knows of itself without a camera; empty where nobody said."""
 

@@ -112,22 +112,24 @@ class Acting(Probe):
         raise NotImplementedError
 
 
-def of_roll_outs(target: str, went: Sequence[Played], chance: Played, expert: float) -> list[Score]:
+def of_roll_outs(arena: Arena, went: Sequence[Played], chance: Played, expert: float) -> list[Score]:
     """Success and returns of policies that went through the same episodes.
 
-    Returns are left out where success is told and the expert earns no more than acting at random does: where success
-    ends an episode that rewards every step, who succeeds earns less.
+    Returns are left out where success ends an episode, or the expert, who succeeds, earns no more than acting at
+    random does: where every step is rewarded, who succeeds early earns less.
 
     Args:
-        target: Of the task.
+        arena: Where they did.
         went: One for each policy.
         chance: Acting at random in the same episodes.
         expert: Mean return of the demonstrations, which is 1 in ``normalised``; acting at random is 0.
     """
-    scores = []
+    scores, target = [], arena.name
     if chance.success is not None:
         table = np.stack([one.success for one in went if one.success is not None])
         scores.append(_of_episodes(target, "success", table, float(chance.success.mean())))
+        if arena.stops:
+            return scores
     returns, least = np.stack([one.returns for one in went]), float(chance.returns.mean())
     if expert > least or chance.success is None:
         scores.append(_of_episodes(target, "return", returns, least))

@@ -9,8 +9,8 @@ Scores, with ``chance`` what acting at random earns in the same episodes:
 Where actions cost, standing still may come near 1 already (.87 in Reacher): the baseline ``nothing``, a policy that
 sees nothing and knows what the robot feels, is what eyes have to beat.
 
-Returns are left out where the world tells success and the demonstrations earn no more than acting at random does: where
-success ends an episode that rewards every step, who succeeds earns less.
+Returns are left out where success ends an episode, or where success is told and the demonstrations earn no more than
+acting at random does: where every step is rewarded, who succeeds early earns less.
 """
 
 import copy
@@ -102,7 +102,7 @@ class Policy(Acting):
             played(arena, self._clone(found, own, learner), begun, self.steps, found[0].sees)
             for found in self._taught(reader, frames, taught, learner)
         ]
-        return of_roll_outs(arena.name, rolled, chance, expert)
+        return of_roll_outs(arena, rolled, chance, expert)
 
     def _learner(self) -> cloning.Learner:
         usual = cloning.LEARNERS[self.learner]

@@ -2,8 +2,8 @@
 
 Reinforcement learning ranks encoders too unsteadily to choose one by it (Hu 2023, https://arxiv.org/abs/2304.04591):
 ask ``policy`` first, and give this one several seeds. Scores are those of the last policy, over evaluation episodes:
-``success`` where the world tells it, ``return``, and ``normalised`` where the recording's own episodes earn more than
-acting at random does; ``chance`` is acting at random in the same episodes.
+``success`` where the world tells it, ``return`` where success does not end an episode, and ``normalised`` where the
+recording's own episodes earn more than acting at random does; ``chance`` is acting at random in the same episodes.
 """
 
 from collections.abc import Sequence
@@ -74,4 +74,4 @@ class Reinforcement(Acting):
             world = vector(arena, eye, min(self.copies, arena.copies), scenes)
             actor = learnt(self.algorithm, world, self.interactions, seed)
             went.append(played(arena, actor, begun, look=reader.sees))
-        return of_roll_outs(arena.name, went, chance, earned(frames, np.arange(len(frames))))
+        return of_roll_outs(arena, went, chance, earned(frames, np.arange(len(frames))))

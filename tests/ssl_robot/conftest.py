@@ -31,6 +31,8 @@ class Line:
     actions = np.array([-1.0]), np.array([1.0])
     proprioception: Mapping[str, tuple[int, ...]] = {"agent": (0,)}
 
+    stops = False
+
     def __init__(self, copies: int = 50, tells: bool = True, bonus: float = 0.0) -> None:
         self.copies, self.tells, self.bonus = copies, tells, bonus
         self.looks: list[bool] = []

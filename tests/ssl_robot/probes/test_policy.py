@@ -128,6 +128,12 @@ def test_returns_say_nothing_where_success_costs_reward(line, shown_on) -> None:
     assert list(scores) == ["success"]
 
 
+def test_returns_are_left_out_where_success_ends_an_episode(line, demos, monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = line()
+    monkeypatch.setattr(arena, "stops", True)
+    assert list(asked("state", demos, arena, updates=5)) == ["success"]
+
+
 def test_a_roll_out_is_left_and_the_expert_counted_alike(line, demos) -> None:
     """Acting at random costs more with every step, and the expert, who has arrived after two, nothing."""
     two, all_of_it = (asked("state", demos, line(), steps=steps) for steps in (2, 0))
