@@ -13,7 +13,7 @@ from ssl_robot import __version__
 from ssl_robot.baselines import named
 from ssl_robot.config import key, plain
 from ssl_robot.datasets.store import FrameStore
-from ssl_robot.encoder import Card
+from ssl_robot.encoder import FILE, Card
 from ssl_robot.experiments.studies._worlds import world
 from ssl_robot.features import statistics
 from ssl_robot.methods.simsiam import Simsiam
@@ -26,7 +26,7 @@ from ssl_robot.splits import sessions_of, split
 from ssl_robot.training import Training
 from ssl_robot.workers import performed
 
-CONTROLS = ("state", "random", "pixels", "blind:quarter_turn", "blind:rotation", "blind:flip", "blind:hue")
+CONTROLS = ("state", "random", "pixels", "blind:rotation", "blind:flip", "blind:hue")
 SESSION, GAP = "observation.state:kLeftShoulderYaw", 0.02  # the left arm rests, in each session at another angle
 _SIDES = ("Left", "Right")
 _GROUPS = {"arm": ("Shoulder", "Elbow", "Wrist"), "hand": ("Hand",)}
@@ -90,7 +90,8 @@ class Pose:
         training = Training.of(Simsiam, "small", wanted)
         folder = out / "runs" / f"simsiam-{key(__version__, frames.fingerprint, rows.tolist(), training)[:8]}"
         recipe = Recipe.named(Simsiam.small.recipe)
-        pretrain(frames, rows, Simsiam.made("small", {}), recipe, "small", training, folder, resume=True)
+        if not (folder / FILE).is_file():
+            pretrain(frames, rows, Simsiam.made("small", {}), recipe, "small", training, folder, resume=True)
         return folder
 
 
