@@ -66,11 +66,16 @@ class _Bootstrapped(Objective):
         follow(self.teacher, self.backbone, self.projector, keep=rising(self.keep, epoch / epochs))
 
     def forward(self, views: Sequence[Tensor], drawn: Sequence[Drawn] = ()) -> Loss:
-        """Both directions of a pair added up, as in the paper; the mean over pairs where there are more views."""
+        """Both directions of a pair added up, as in the paper; the mean over pairs where there are more views.
+
+        Watched is what the projector makes, as in SimSiam: where little of the other view can be foretold, predictions
+        are nearly constant although embeddings are not.
+        """
         features = self.through(self.backbone, views)
-        predictions = self.through(self.predictor, self.through(self.projector, features))
+        embeddings = self.through(self.projector, features)
+        predictions = self.through(self.predictor, embeddings)
         with torch.no_grad():
             chosen = large(views)
             targets = dict(zip(chosen, self.through(self.teacher, [views[i] for i in chosen]), strict=True))
         total = 2 * torch.stack([squared(predictions[i], targets[j]) for i, j in pairs(views)]).mean()
-        return Loss(total, {"loss": total.detach()}, torch.stack(predictions[:2]).detach(), features)
+        return Loss(total, {"loss": total.detach()}, torch.stack(embeddings[:2]).detach(), features)

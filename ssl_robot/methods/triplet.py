@@ -29,7 +29,7 @@ class Triplet(Method):
         hard_from: Epoch from which it does; before, all of them are, on average as by random choice.
     """
 
-    small: ClassVar[Preset] = Preset(recipe="time", training={"optimizer": "adamw", "lr": 6e-3})
+    small: ClassVar[Preset] = Preset(recipe="time", training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="time", training={"lr": 0.0025, "batch_size": 100, "epochs": 100, "warmup": 0.0, "weight_decay": 5e-4},
         method={"hidden": 4096, "width": 1024, "hard_from": 10.0},
