@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_robot.frames import Label, Schema
-from ssl_robot.rotations import quaternions_of
+from ssl_robot.probing.rotations import quaternions_of
 
 CAMERAS, ATTRIBUTES = "cameras/", "attributes/"
 _POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")

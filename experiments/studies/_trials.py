@@ -24,10 +24,10 @@ from ssl_robot.features import random_encoder, statistics
 from ssl_robot.methods import Method
 from ssl_robot.pretrain import pretrain
 from ssl_robot.probes.pose import Pose
+from ssl_robot.probing.regression import Head
 from ssl_robot.readers import EncoderReader, Reader
 from ssl_robot.recipes import Recipe
 from ssl_robot.records import METRICS, SUMMARY
-from ssl_robot.regression import Head
 from ssl_robot.splits import split
 from ssl_robot.training import Training
 from ssl_robot.workers import performed

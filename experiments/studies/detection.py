@@ -12,7 +12,6 @@ from tqdm import tqdm
 from ssl_robot import __version__
 from ssl_robot.config import key, plain
 from ssl_robot.datasets.store import FrameStore
-from ssl_robot.detector import Detector, looked, wanted
 from ssl_robot.encoder import Card, load
 from ssl_robot.experiments.studies._boxes import Scene, sheet
 from ssl_robot.experiments.studies._detections import Outcome, markdown, written
@@ -20,6 +19,7 @@ from ssl_robot.experiments.studies._trials import Trial, run
 from ssl_robot.experiments.studies._worlds import World, recorded, world
 from ssl_robot.features import random_encoder, statistics
 from ssl_robot.probes.detection import Detection as Probe
+from ssl_robot.probing.detector import Detector, looked, wanted
 from ssl_robot.ranges import check, number
 from ssl_robot.readers import EncoderReader, Reader
 from ssl_robot.splits import split

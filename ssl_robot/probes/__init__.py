@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.frames import Frames
+from ssl_robot.probing.rollouts import Played, interval, resampled
 from ssl_robot.ranges import check
 from ssl_robot.readers import Reader
-from ssl_robot.rollouts import Played, interval, resampled
 
 LOWER = ("error",)  # metrics of which less is better
 FEW_EPISODES = 10  # fewer test episodes than this carry no verdict

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ssl_robot.detector import Detector, Schedule, filled, looked, trained, wanted
 from ssl_robot.encoder import Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, seen
-from ssl_robot.precision import Answer, Found, Kind, Tally
 from ssl_robot.probes import Reading, Score
+from ssl_robot.probing.detector import Detector, Schedule, filled, looked, trained, wanted
+from ssl_robot.probing.precision import Answer, Found, Kind, Tally
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
 from ssl_robot.segments import Segmented, segmented

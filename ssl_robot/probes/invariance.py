@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import ssl_robot.invariances
-from ssl_robot import catalogue, resampling
+from ssl_robot import catalogue
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Seen
 from ssl_robot.invariances import Geometry, Source
 from ssl_robot.probes import Reading, Score
+from ssl_robot.probing import resampling
+from ssl_robot.probing.regression import fit
 from ssl_robot.random import uniforms
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
 from ssl_robot.recipes import Recipe, name_of
-from ssl_robot.regression import fit
 from ssl_robot.splits import Split, split
 from ssl_robot.statistics import covariance
 from ssl_robot.views import Views

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot import cache, resampling
-from ssl_robot.classes import classes
+from ssl_robot import cache
 from ssl_robot.frames import Frames
 from ssl_robot.probes import Reading, Score
+from ssl_robot.probing import resampling
+from ssl_robot.probing.classes import classes
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
 from ssl_robot.splits import split

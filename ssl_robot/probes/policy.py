@@ -21,15 +21,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_robot import cloning
 from ssl_robot.arena import Arena, Demonstrations, Places
 from ssl_robot.encoder import Card, Encoder, Layer
 from ssl_robot.errors import InputError
-from ssl_robot.moments import check_sight, own_of
 from ssl_robot.probes import Acting, Score, of_roll_outs
+from ssl_robot.probing import cloning
+from ssl_robot.probing.moments import check_sight, own_of
+from ssl_robot.probing.rollouts import Aimless, earned, played, unseen
 from ssl_robot.ranges import number
 from ssl_robot.readers import EncoderReader, Reader
-from ssl_robot.rollouts import Aimless, earned, played, unseen
 
 Taught = tuple[Reader, cloning.Network]
 

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_robot import cache, learned, regression, resampling
+from ssl_robot import cache
 from ssl_robot.errors import InputError
-from ssl_robot.examination import Examination, Line, Table, elsewhere
 from ssl_robot.frames import Frames, Label, find_label
 from ssl_robot.probes import FEW_EPISODES, Reading, Score
-from ssl_robot.quantities import unmet
+from ssl_robot.probing import learned, regression, resampling
+from ssl_robot.probing.examination import Examination, Line, Table, elsewhere
+from ssl_robot.probing.quantities import unmet
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
 from ssl_robot.splits import Split, sessions_of, split

@@ -14,12 +14,12 @@ import numpy as np
 
 from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.errors import InputError
-from ssl_robot.moments import Eye, check_sight, own_of
 from ssl_robot.probes import Acting, Score, of_roll_outs
+from ssl_robot.probing.moments import Eye, check_sight, own_of
+from ssl_robot.probing.rollouts import Aimless, earned, fresh, played, unseen
+from ssl_robot.probing.trials import check_installed, learnt, vector
 from ssl_robot.ranges import number
 from ssl_robot.readers import Reader
-from ssl_robot.rollouts import Aimless, earned, fresh, played, unseen
-from ssl_robot.trials import check_installed, learnt, vector
 
 _BETWEEN = 1_000_000  # the seeds of two learners' episodes
 

@@ -26,28 +26,29 @@ LEVELS = (
     ("errors",),
     (
         "frames",
+        "probing",
         "config",
         "catalogue",
         "random",
         "sampling",
         "statistics",
-        "resampling",
+        "probing.resampling",
         "checkpoints",
         "interrupts",
         "distributed",
         "workers",
         "heap",
         "ranges",
-        "rotations",
+        "probing.rotations",
     ),
-    ("heads", "arena", "segments", "quantities"),
-    ("contrast", "teacher", "precision"),
+    ("heads", "arena", "segments", "probing.quantities"),
+    ("contrast", "teacher", "probing.precision"),
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
-    ("encoder", "recipes", "regression", "classes", "examination"),
-    ("look", "methods", "features", "weights", "readers", "learned", "detector"),
+    ("encoder", "recipes", "probing.regression", "probing.classes", "probing.examination"),
+    ("look", "methods", "features", "weights", "readers", "probing.learned", "probing.detector"),
     ("views", "training", "baselines", "cache"),
-    ("moments", "rollouts"),
-    ("cloning", "trials"),
+    ("probing.moments", "probing.rollouts"),
+    ("probing.cloning", "probing.trials"),
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
     ("verdicts",),
     ("plots", "contact", "capacity"),
@@ -58,6 +59,13 @@ LEVELS = (
     ("report",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+
+def room(module: list[str]) -> str:
+    """Where a module of the library stands: by itself, with its package, or alone within its package."""
+    alone = ".".join(module[1:3])
+    return alone if alone in LEVEL else module[1]
+
 
 # The files that know how frames lie in our HDF5 files; importers and exporters know those of others.
 STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/hdf5.py")
@@ -142,21 +150,21 @@ def upward(found: Import) -> str:
     own, target = dotted(found.file).split("."), found.target.split(".")
     inside = found.folder == owner(found.target) == "ssl_robot"
     # The package's own __init__ is the facade: it names what lies above everything.
-    if not inside or len(own) == 1 or own[1] not in LEVEL or found.target == "ssl_robot.__version__":
+    if not inside or len(own) == 1 or room(own) not in LEVEL or found.target == "ssl_robot.__version__":
         return ""
-    if len(target) == 1 or target[1] not in LEVEL:
+    if len(target) == 1 or room(target) not in LEVEL:
         return f"imports {found.target}: import from the module that defines it, and list that in LEVELS"
-    if own[1] == target[1]:
+    if room(own) == room(target):
         return f"imports {found.target}, a file of its own package" if len(target) > 2 else ""
-    if LEVEL[target[1]] >= LEVEL[own[1]]:
-        return f"imports {found.target}: {own[1]} does not stand above {target[1]}"
+    if LEVEL[room(target)] >= LEVEL[room(own)]:
+        return f"imports {found.target}: {room(own)} does not stand above {room(target)}"
     return ""
 
 
 def unplaced(root: Path) -> Iterator[str]:
     """The library's modules that the table forgot."""
     names = [dotted(file).split(".") for file in python_files(root) if file.startswith("ssl_robot/")]
-    for part in sorted({name[1] for name in names if len(name) > 1} - LEVEL.keys()):
+    for part in sorted({room(name) for name in names if len(name) > 1} - LEVEL.keys()):
         yield f"ssl_robot.{part} has no place among the layers: add it to LEVELS in tests/packaging/test_layers.py"
 
 

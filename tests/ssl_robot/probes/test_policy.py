@@ -12,8 +12,8 @@ from ssl_robot.encoder import Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.probes import Score
 from ssl_robot.probes.policy import Policy
+from ssl_robot.probing.rollouts import played, unseen
 from ssl_robot.readers import EncoderReader
-from ssl_robot.rollouts import played, unseen
 
 QUICK = {"updates": 300, "episodes": 30}
 CARD = Card("small", 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

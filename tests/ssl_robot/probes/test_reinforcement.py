@@ -12,9 +12,9 @@ import torch
 from ssl_robot.baselines import named
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Seen
-from ssl_robot.moments import Eye
 from ssl_robot.probes.reinforcement import Reinforcement
-from ssl_robot.trials import Trials
+from ssl_robot.probing.moments import Eye
+from ssl_robot.probing.trials import Trials
 
 absent = importlib.util.find_spec("stable_baselines3") is None
 learns = pytest.mark.skipif(absent, reason="stable_baselines3 is not installed")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ssl_robot.classes import classes
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label
+from ssl_robot.probing.classes import classes
 from ssl_robot.splits import split
 
 N = 60

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_robot import learned, regression
 from ssl_robot.errors import InputError
+from ssl_robot.probing import learned, regression
 from ssl_robot.splits import Split
 
 HEADS = ("mlp", "attentive", "softmax")

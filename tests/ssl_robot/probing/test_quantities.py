@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation as Scipy
 
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label
-from ssl_robot.quantities import Angle, Number, Rotation, quantities, unmet
+from ssl_robot.probing.quantities import Angle, Number, Rotation, quantities, unmet
 
 BODY = Label("poses/block", ("x", "y", "z", "qw", "qx", "qy", "qz"), ("m", "m", "m", "", "", "", ""), (False,) * 7)
 ARM = Label("arm", ("elbow", "grip"), ("rad", ""), (True, False))

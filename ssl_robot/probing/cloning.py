@@ -13,7 +13,7 @@ from ssl_robot.arena import Places
 from ssl_robot.encoder import Encoder, Layer
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Seen
-from ssl_robot.moments import felt_by, flat
+from ssl_robot.probing.moments import felt_by, flat
 from ssl_robot.readers import Reader
 from ssl_robot.recipes import Recipe
 from ssl_robot.views import Views

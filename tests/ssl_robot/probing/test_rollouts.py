@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssl_robot.rollouts import Aimless, earned, interval, played, resampled, unseen
+from ssl_robot.probing.rollouts import Aimless, earned, interval, played, resampled, unseen
 
 
 def test_episodes_in_waves_are_episodes_side_by_side(line) -> None:

@@ -11,11 +11,11 @@ import torch
 from ssl_robot.arrays import Arrays
 from ssl_robot.baselines import Setting, named
 from ssl_robot.baselines.random import Random
-from ssl_robot.detector import Detector, Schedule, _batches, _measure, filled, trained, wanted
 from ssl_robot.encoder import Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.probes import Score
 from ssl_robot.probes.detection import Detection
+from ssl_robot.probing.detector import Detector, Schedule, _batches, _measure, filled, trained, wanted
 from ssl_robot.readers import EncoderReader
 from ssl_robot.segments import instances
 

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_robot import cloning
 from ssl_robot.arrays import Arrays
-from ssl_robot.cloning import LEARNERS, Clone, Learner, Network, cloned_through, fused, lesson
 from ssl_robot.encoder import Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Seen
-from ssl_robot.moments import flat, own_of
+from ssl_robot.probing import cloning
+from ssl_robot.probing.cloning import LEARNERS, Clone, Learner, Network, cloned_through, fused, lesson
+from ssl_robot.probing.moments import flat, own_of
 
 LINE = Label.plain("place", 2)
 

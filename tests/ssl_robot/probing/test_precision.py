@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ssl_robot.errors import InputError
-from ssl_robot.precision import THRESHOLDS, Found, Kind, Tally, average, matched, overlaps, resamples
+from ssl_robot.probing.precision import THRESHOLDS, Found, Kind, Tally, average, matched, overlaps, resamples
 from ssl_robot.segments import Instance
 
 SHAPE = (32, 40)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ssl_robot.errors import InputError
 from ssl_robot.heads import mlp
-from ssl_robot.regression import Fit, standardised
+from ssl_robot.probing.regression import Fit, standardised
 from ssl_robot.splits import Split
 
 Head = Literal["mlp", "attentive", "softmax"]

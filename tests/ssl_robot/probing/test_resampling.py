@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_robot import resampling
+from ssl_robot.probing import resampling
 
 
 def test_the_first_line_counts_every_row_once_and_the_others_whole_episodes() -> None:

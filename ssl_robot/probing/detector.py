@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ssl_robot.encoder import Encoder
 from ssl_robot.errors import InputError
-from ssl_robot.precision import Found
+from ssl_robot.probing.precision import Found
 from ssl_robot.segments import Instance, Segmented, instances
 
 _CHANNELS = 64  # of the map that boxes are found on, whatever the encoder's has

@@ -342,7 +342,7 @@ def test_sessions_divide_what_a_background_gives_away(memory) -> None:
 
 @pytest.mark.parametrize("head", ["kernel", "mlp"])
 def test_labels_asked_about_together_are_scored_as_if_alone(scenes, memory, monkeypatch, head: str) -> None:
-    monkeypatch.setattr("ssl_robot.learned._STEPS", 50)
+    monkeypatch.setattr("ssl_robot.probing.learned._STEPS", 50)
     second = Label("state", ("s",), ("m",), (False,))
     named_ = {POSE.name: (POSE, scenes.values(POSE.name)), "state": (second, scenes.values(POSE.name)[:, :1] ** 2)}
     both = memory(scenes.images, None, named_)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ssl_robot.arena import Arena
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Seen
-from ssl_robot.moments import Eye
+from ssl_robot.probing.moments import Eye
 
 _ROUND = 128  # steps of each copy between two updates of PPO
 

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ssl_robot import rotations
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label
+from ssl_robot.probing import rotations
 
 _QUATERNION = ("qw", "qx", "qy", "qz")
 _AXES = ("x", "y", "z")

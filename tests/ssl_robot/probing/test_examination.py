@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_robot.examination import Examination, Table, _within, elsewhere
 from ssl_robot.frames import Label
+from ssl_robot.probing.examination import Examination, Table, _within, elsewhere
 from ssl_robot.splits import split
 
 BODY = Label("poses/block", ("x", "z", "qw", "qx", "qy", "qz"), ("m", "m", "", "", "", ""), (False,) * 6)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from ssl_robot import rotations
+from ssl_robot.probing import rotations
 
 FOLDS = [1, 2, 3, 4, 7, 12, math.inf]
 every = pytest.mark.parametrize("fold", FOLDS)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_robot import resampling
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Label
-from ssl_robot.quantities import Quantity, quantities
+from ssl_robot.probing import resampling
+from ssl_robot.probing.quantities import Quantity, quantities
 from ssl_robot.splits import Split
 
 Sums = NDArray[np.float64]

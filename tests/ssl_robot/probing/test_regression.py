@@ -4,7 +4,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_robot.regression import fit
+from ssl_robot.probing.regression import fit
 from ssl_robot.splits import Split
 
 HEADS = ("ridge", "kernel")
@@ -110,7 +110,7 @@ def test_the_scale_of_a_feature_does_not_matter(head: str) -> None:
 
 def test_many_training_rows_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The closed form is cubic in them; rows from all over are kept, or the second half would be lost."""
-    monkeypatch.setattr("ssl_robot.regression._MOST_ROWS", 60)
+    monkeypatch.setattr("ssl_robot.probing.regression._MOST_ROWS", 60)
     split, x = Split(np.arange(800), np.arange(800, 850), np.arange(850, 900)), normal(900, 2)
     x[:400, 1] = 0
     y = x[:, 1:] * 3 + 1
