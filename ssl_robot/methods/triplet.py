@@ -26,7 +26,8 @@ class Triplet(Method):
         width: Of the embedding.
         margin: By which cosines must differ (Wang and Gupta, section 4.2).
         negatives: How many of the batch's frames, the closest ones, are pushed away once that begins.
-        hard_from: Epoch from which it does; before, all of them are, on average as by random choice.
+        hard_from: Epoch from which it does; before, all of them are, on average as by random choice. In most runs never:
+            the closest frames of one scene are nearly the same frame, and pushing those away makes all embeddings alike.
     """
 
     small: ClassVar[Preset] = Preset(recipe="time", training={"optimizer": "adamw", "lr": 2e-3})
@@ -39,7 +40,7 @@ class Triplet(Method):
     width: int = number(128, 2, 65_536)
     margin: float = number(0.5, 0, 2)
     negatives: int = number(4, 1)
-    hard_from: float = number(4.0, 0)
+    hard_from: float = number(1000.0, 0)
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""
