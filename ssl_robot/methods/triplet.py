@@ -26,8 +26,9 @@ class Triplet(Method):
         width: Of the embedding.
         margin: By which cosines must differ (Wang and Gupta, section 4.2).
         negatives: How many of the batch's frames, the closest ones, are pushed away once that begins.
-        hard_from: Epoch from which it does; before, all of them are, on average as by random choice. In most runs never:
-            the closest frames of one scene are nearly the same frame, and pushing those away makes all embeddings alike.
+        hard_from: Epoch from which it does; before, all of them are, on average as by random choice. In most runs
+            never: the closest frames of one scene are nearly the same, and pushing those away makes all embeddings
+            alike.
     """
 
     small: ClassVar[Preset] = Preset(recipe="time", training={"optimizer": "adamw", "lr": 2e-3})

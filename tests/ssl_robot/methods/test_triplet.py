@@ -35,7 +35,8 @@ def hinges(anchor: NDArray[np.float64], positive: NDArray[np.float64], margin: f
 @pytest.mark.parametrize(("epoch", "hardest"), [(0.0, None), (3.9, None), (4.0, 3)])
 def test_loss_is_the_papers(built: Build, vectors: Vectors, margin: float, epoch: float, hardest: int | None) -> None:
     """All negatives of the batch at first, then the hardest ones."""
-    objective, views = built(Triplet(hidden=32, width=8, margin=margin, negatives=3), 16), vectors(9, 16)
+    method = Triplet(hidden=32, width=8, margin=margin, negatives=3, hard_from=4)
+    objective, views = built(method, 16), vectors(9, 16)
     objective.begin(epoch, 10)
     expected = hinges(*embedded(objective, views), margin, hardest)
     assert float(objective(views).total.detach()) == pytest.approx(expected, abs=1e-6)
@@ -43,7 +44,8 @@ def test_loss_is_the_papers(built: Build, vectors: Vectors, margin: float, epoch
 
 
 def test_more_hard_negatives_than_there_are_others_are_all(built: Build, vectors: Vectors) -> None:
-    objective, views = built(Triplet(hidden=32, width=8, negatives=40), 16), vectors(5, 16)
+    method = Triplet(hidden=32, width=8, negatives=40, hard_from=4)
+    objective, views = built(method, 16), vectors(5, 16)
     objective.begin(9, 10)
     expected = hinges(*embedded(objective, views), 0.5, None)
     assert float(objective(views).total.detach()) == pytest.approx(expected, abs=1e-6)
