@@ -8,7 +8,7 @@ crowd: there are such things, but nobody counted them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ MOST = 255  # things, and as many of one of them in a pair of channels
 LEAST = 4  # pixels of something that can still be asked for
 
 
-@runtime_checkable
 class Segmented(Frames, Protocol):
     """Frames of which every pixel says what it shows."""
 
@@ -38,8 +37,8 @@ def segmented(frames: Frames) -> Segmented:
     Raises:
         InputError: If they have none.
     """
-    if isinstance(frames, Segmented) and frames.things:
-        return frames
+    if getattr(frames, "things", ()):
+        return cast(Segmented, frames)
     raise InputError(
         "The recording does not say what its pixels show: collect with --segmentation, or import a folder in COCO's "
         "format."

@@ -17,7 +17,7 @@ from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
 from ssl_robot.frames import Row, Schema
-from ssl_robot.segments import Segmented
+from ssl_robot.segments import segmented
 
 THINGS = ("block", "agent", "wall")
 SCHEMA = Schema({"top": (16, 24, 3), "side": (8, 8, 3)}, segmented={"top": 1, "side": 4}, things=THINGS)
@@ -52,7 +52,7 @@ def test_maps_are_read_back_bit_for_bit_in_any_order(tmp_path: Path, raw: bool) 
     rows = recorded(tmp_path / "a.h5", raw=raw)
     for camera in SCHEMA.cameras:
         store = FrameStore(tmp_path / "a.h5", camera)
-        assert isinstance(store, Segmented)
+        assert segmented(store) is store
         assert store.things == THINGS
         asked = np.array([5, 0, 5, 2])
         np.testing.assert_array_equal(store.maps(asked), [rows[i].maps[camera] for i in asked])
