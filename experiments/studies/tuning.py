@@ -1,15 +1,18 @@
 """Which rate and optimiser each method learns with on a few thousand frames: where its preset called small is from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
 from ssl_robot.ranges import check, number
 
-_RATES = (("sgd", 1.0), ("sgd", 2.0), ("sgd", 4.0), ("adamw", 2e-3), ("adamw", 6e-3))
+_RATES = (("sgd", 1.0), ("sgd", 2.0), ("sgd", 4.0), ("adamw", 1e-3), ("adamw", 2e-3), ("adamw", 6e-3))
+# Heads that are tried beside a method's own.
+_HEADS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"simsiam": {"": {"bn": "default"}, " bn all": {"bn": "all"}}}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,10 @@ class Tuning:
     def _rates(self, place: World, method: str) -> Sequence[Trial]:
         usual = {"epochs": self.epochs, "weight_decay": 1e-4}
         return [
-            Trial(f"{method} {kind} {rate:g}", place, seed, method, {}, {**usual, "optimizer": kind, "lr": rate})
-            for kind, rate in _RATES
+            Trial(
+                f"{method} {kind} {rate:g}{head}", place, seed, method, heads, {**usual, "optimizer": kind, "lr": rate}
+            )
             for seed in range(self.seeds)
+            for head, heads in _HEADS.get(method, {"": {}}).items()
+            for kind, rate in _RATES
         ]

@@ -265,7 +265,7 @@ def test_an_interrupt_leaves_nothing(counter: Path, monkeypatch: pytest.MonkeyPa
     [
         ({"camera": ("front",)}, "no camera 'front': choose from cam_high"),
         ({"size": 7}, "--size 8 or more"),
-        ({"format": "tape"}, "'tape' is not one of the importers: choose from images, lerobot"),
+        ({"format": "tape"}, "'tape' is not one of the importers: choose from classes, coco, images, lerobot"),
     ],
 )
 def test_impossible_wishes_are_refused(counter: Path, options: dict[str, Any], sentence: str) -> None:
