@@ -1,5 +1,6 @@
 """The table in MuJoCo: lays out a state, moves the gripper, and knows where the camera is. Draws nothing."""
 
+import contextlib
 import importlib.util
 import math
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_robot.envs.canvas import backend
 from ssl_robot.envs.testbed.scene import AZURE, CLUTTER, ORANGE, Place, State, level
 from ssl_robot.envs.testbed.surroundings import Surroundings
 from ssl_robot.errors import InputError
@@ -134,6 +136,8 @@ def _mujoco() -> Any:
     """MuJoCo, which needs no OpenGL as long as nothing is drawn."""
     if importlib.util.find_spec("mujoco") is None:
         raise InputError("The package mujoco is not installed: pip install 'ssl-robot[mujoco]'.")
+    with contextlib.suppress(InputError):
+        backend()  # MuJoCo settles on an OpenGL when it is imported: others in this process may want to draw
     try:
         import mujoco
     except (ImportError, AttributeError, OSError, RuntimeError) as error:

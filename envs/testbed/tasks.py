@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl_robot.envs.testbed.scene import COMPONENTS, REACH, State, level
+from ssl_robot.envs.testbed.scene import COMPONENTS, LAP, REACH, State, level
 
 Effect = Literal["hidden", "unharmed", "helped"]
 
@@ -50,9 +50,11 @@ class Prediction:
         component: Of the label ``scene``; an angle's cosine or sine.
         effect: ``hidden``: nothing of it is left; ``unharmed``: nothing is lost; ``helped``: a head that was fitted to
             pictures of the plain table reads more off those of a nuisance twin.
-        exactly: Whether the invariance's transformations form a group that maps layouts to equally likely ones, so
-            that features averaged over it are at chance; if not, only a part of what training hides can be shown so.
+        exactly: Whether the invariance's transformations form a group that maps layouts to equally likely ones, or a
+            projection that makes them equal, so that features averaged over it are at chance; if not, only a part of
+            what training hides can be shown so.
         together: What the same transformations hide too, and so cannot be told apart from it.
+        given: What must hold of the recording; nothing, if empty.
     """
 
     invariance: str
@@ -60,6 +62,7 @@ class Prediction:
     effect: Effect
     exactly: bool = True
     together: tuple[str, ...] = ()
+    given: str = ""
 
 
 def _cued_colour(state: State, cue: int) -> tuple[float, ...]:
@@ -128,6 +131,10 @@ _HIDDEN: Mapping[str, tuple[str, ...]] = {
     "time": ("puck x", "puck y"),
     "brightness": (),
 }
+# Brighter pictures are no pictures of the table, and white stays white: nothing is averaged away exactly.
+_INEXACT = ("brightness",)
+# The puck moves in FindMoving alone, and a part of a lap still tells where it began.
+_GIVEN: Mapping[str, str] = {"time": f"episodes of FindMoving that are whole laps: --reset-every {LAP}"}
 # Without colour block and puck look alike, and their outlines run together where they touch.
 _UNSURE: Mapping[str, tuple[str, ...]] = {"gray": ("puck distance", "puck size")}
 # A part of the frame, enlarged, is a frame with a higher tray; but parts are cut at random, and no group.
@@ -144,17 +151,21 @@ def predictions() -> tuple[Prediction, ...]:
     for invariance, hidden in _HIDDEN.items():
         for name in ASKED:
             together = tuple(other for other in hidden if other != name)
+            exactly, given = invariance not in _INEXACT, _GIVEN.get(invariance, "")
             if name in hidden:
-                found.append(Prediction(invariance, name, "hidden", together=together))
+                found.append(Prediction(invariance, name, "hidden", exactly, together, given))
             elif name not in _UNSURE.get(invariance, ()):
-                found.append(Prediction(invariance, name, "unharmed"))
+                found.append(Prediction(invariance, name, "unharmed", exactly, given=given))
     found += [Prediction(item, name, "hidden", False) for item, names in _NEARLY.items() for name in names]
     found += [Prediction(item, name, "helped", False) for item, names in _HELPED.items() for name in names]
     return tuple(found)
 
 
 def hurt_by(task: Task) -> tuple[str, ...]:
-    """The invariances that hide something without which a task cannot be done.
+    """The invariances that hide something without which a task cannot be done, from an encoder that learnt them.
+
+    What that takes of the recording that it learns from, a prediction's ``given`` says: time hides nothing where
+    nothing moves.
 
     >>> hurt_by(next(task for task in TASKS if task.name == "ReachDepth"))
     ('crop',)

@@ -1,5 +1,6 @@
 """Where things are in the frame, as boxes or as outlines: an encoder tuned under a detector (SimSiam, table 5)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -119,14 +120,17 @@ def _encoder(reader: Reader, frames: Frames) -> Encoder:
 
 
 def _typical(frames: Segmented, rows: NDArray[np.int64], numbers: dict[int, int]) -> Found:
-    """What to say of a frame without a look at it: the median box of each thing, as sure as it is often there."""
+    """What to say of a frame without a look at it: the median box of each thing, as sure as it is there in frames."""
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _TYPICAL)).round().astype(np.int64)]
     boxes: dict[int, list[tuple[int, int, int, int]]] = {}
+    often: Counter[int] = Counter()
     for row in some:
-        for item in wanted(frames.maps(np.array([row]))[0], numbers):
+        items = [item for item in wanted(frames.maps(np.array([row]))[0], numbers) if not item.crowd]
+        often.update({item.thing for item in items})
+        for item in items:
             boxes.setdefault(item.thing, []).append(item.box)
     things = np.array(sorted(boxes), np.int64)
-    scores = np.array([min(1.0, len(boxes[thing]) / len(some)) for thing in things])
+    scores = np.array([often[int(thing)] / len(some) for thing in things])
     medians = np.array([np.median(boxes[thing], axis=0) for thing in things], np.float64)
     h, w, _ = frames.shape
     return Found(things, scores, medians, filled(torch.from_numpy(medians), (h, w)).numpy())

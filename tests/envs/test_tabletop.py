@@ -253,5 +253,5 @@ def test_a_bad_setting_is_said_in_a_sentence(arguments: dict[str, Any], sentence
 
 def test_a_flat_world_has_one_camera_and_no_depth() -> None:
     for sight in (Sight(32, ("side",)), Sight(32, depth=True)):
-        with pytest.raises(InputError, match="has one camera, 'top', and no depth"):
+        with pytest.raises(InputError, match="has one camera, 'top'; ask for no depth"):
             make(f"{PREFIX}AlignYawFlat-v0", sight)

@@ -88,7 +88,7 @@ def check(invariance: str, scores: Scores, plain: Scores) -> None:
             assert score.value > plain[row.component].value - 0.1, (row, score.value)
 
 
-@pytest.mark.parametrize("invariance", ["gray", "flip", "quarter_turn"])
+@pytest.mark.parametrize("invariance", ["gray", "flip", "vertical_flip", "quarter_turn", "rotation"])
 def test_what_is_hidden_is_gone_and_the_rest_is_there(
     frames: Arrays, encoder: Encoder, plain: Scores, invariance: str
 ) -> None:

@@ -84,7 +84,7 @@ def test_arms_are_spelt_out() -> None:
     asked = [attempt.question for attempt in found]
     assert all(isinstance(question, Policy) and question.seed == 3 for question in asked)
     assert [question.layer for question in asked] == ["output", "output", "map", "map", "map"]
-    assert [getattr(question, "encoder", "") for question in asked] == ["frozen"] * 3 + ["tuned", "scratch"]
+    assert [getattr(question, "weights", "") for question in asked] == ["frozen"] * 3 + ["tuned", "scratch"]
     assert [getattr(question, "updates", 0) for question in asked] == [0, 0, 0, 7, 7]
 
 
