@@ -66,8 +66,7 @@ def _draw(axis: Axes, scene: Scene) -> None:
     for thing, score, *edges in scene.found:
         if score >= _SURE:
             colour = _COLOURS[(int(thing) - 1) % len(_COLOURS)]
-            axis.add_patch(_rectangle(edges, edgecolor=colour, linewidth=1.6))
-            axis.text(edges[0], edges[1] - 0.5, f"{score:.2f}", fontsize=6, color=colour)
+            axis.add_patch(_rectangle(edges, edgecolor=colour, linewidth=1.3))
 
 
 def _rectangle(edges: Sequence[float], **style: Any) -> Rectangle:
