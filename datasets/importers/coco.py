@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ssl_robot.datasets.importers._lookup import located, picked
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.importers._outlines import outlined
 from ssl_robot.datasets.imports import Episode
@@ -33,8 +34,9 @@ _LOSSY = (".jpg", ".jpeg")
 class Coco:
     """A folder with ``annotations.json`` (``_annotations.coco.json``, or one in ``annotations/``), or that file.
 
-    Pictures lie beside it, or in any folder of the same root, under the names that it gives them. A crowd is kept as a
-    crowd. What has no outline is outlined by its box.
+    Pictures lie beside it, or in any folder of the same root, however deep, under the names that it gives them; where
+    several have one name, in the folder that the file is named after. A crowd is kept as a crowd. What has no outline
+    is outlined by its box.
 
     Args:
         source: The folder, or the file of annotations where there are several.
@@ -56,7 +58,8 @@ class Coco:
         for item in told["annotations"]:
             self._items[int(item["image_id"])].append(item)
         self._shape = _shape(self._pictures, size, self._file)
-        self._places = _places(self._file)
+        self._root = self._file.parent.parent if self._file.parent.name == "annotations" else self._file.parent
+        self._places = located(self._root, {Path(str(picture["file_name"])).name for picture in self._pictures})
         self._channels = self._needed()
         self.schema = Schema({_CAMERA: (*self._shape, 3)}, segmented={_CAMERA: self._channels}, things=names)
         self.attributes: dict[str, Any] = {"source": self._file.parent.resolve().name, "source_format": "COCO"}
@@ -105,10 +108,7 @@ class Coco:
 
     def _frame(self, picture: Mapping[str, Any]) -> NDArray[np.uint8]:
         name = str(picture["file_name"])
-        path = next((place / name for place in self._places if (place / name).is_file()), None)
-        if path is None:
-            raise DamageError(f"its picture {name} is missing")
-        frame = decoded(path.read_bytes())
+        frame = decoded(picked(self._places, name, self._root, self._file).read_bytes())
         if frame is None:
             raise DamageError(f"its picture {name} cannot be decoded")
         if frame.shape[:2] != _said(picture):
@@ -192,9 +192,3 @@ def _said(picture: Mapping[str, Any]) -> tuple[int, int]:
     if min(h, w) < 1:
         raise DamageError(f"picture {picture.get('id')} is said to be of {w} x {h} pixels")
     return h, w
-
-
-def _places(file: Path) -> list[Path]:
-    """Where its pictures may lie."""
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    return [root, *in_order(path for path in listed(root) if path.is_dir())]

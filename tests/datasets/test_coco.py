@@ -106,6 +106,7 @@ def test_things_are_resized_with_the_frames(tmp_path: Path, imported: Any) -> No
         ("_annotations.coco.json", ""),
         ("annotations/instances_val.json", "val"),
         ("annotations/instances_val.json", "annotations"),
+        ("annotations/instances_val.json", "images/val"),
     ],
 )
 def test_the_usual_places_are_known(tmp_path: Path, imported: Any, name: str, images: str) -> None:
@@ -113,6 +114,44 @@ def test_the_usual_places_are_known(tmp_path: Path, imported: Any, name: str, im
     assert Coco.knows(source)
     assert len(imported(source)) == 2
     assert not Coco.knows(source / images if images else tmp_path)
+
+
+def shaded(path: Path, level: int) -> None:
+    """Pictures 2 and 5 in a folder, of one grey level each with a dark corner."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number in (2, 5):
+        frame = np.full((H, W, 3), level, np.uint8)
+        frame[0, 0] = 0
+        (path / f"{number}.png").write_bytes(cv2.imencode(".png", frame)[1].tobytes())
+
+
+@pytest.mark.parametrize("place", ["val", "images/val", "val/images"])
+def test_of_several_pictures_of_a_name_those_of_the_same_part_are_taken(
+    tmp_path: Path, imported: Any, place: str
+) -> None:
+    """Even though the training pictures come first in the alphabet, and there are small copies."""
+    source = folder(tmp_path / "set", [], "annotations/instances_val.json", place)
+    shaded(source / place.replace("val", "train"), 100)
+    shaded(source / place / "small/copies", 200)
+    np.testing.assert_array_equal(imported(source).take(np.arange(2)), [picture(2), picture(5)])
+
+
+def test_pictures_beside_their_annotations_come_before_others(tmp_path: Path, imported: Any) -> None:
+    source = folder(tmp_path / "set", [])
+    shaded(source / "copies", 200)
+    np.testing.assert_array_equal(imported(source).take(np.arange(2)), [picture(2), picture(5)])
+
+
+def test_pictures_that_nothing_tells_apart_are_refused(tmp_path: Path, refused: Any) -> None:
+    source = folder(tmp_path / "set", [], "annotations/all.json", "train")
+    shaded(source / "val", 100)
+    assert "its picture 2.png may be train/2.png or val/2.png" in refused(source)
+
+
+def test_a_link_back_to_the_root_is_no_loop(tmp_path: Path, imported: Any) -> None:
+    source = folder(tmp_path / "set", [], place="images")
+    (source / "images/again").symlink_to(source)
+    assert len(imported(source)) == 2
 
 
 def test_one_file_of_several_is_given_by_name(tmp_path: Path, imported: Any, refused: Any) -> None:
