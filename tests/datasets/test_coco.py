@@ -167,6 +167,16 @@ def test_what_is_only_boxed_is_warned_of(tmp_path: Path) -> None:
     assert done.warnings == ["2 of 2 things have no outline: their box stands for it, so do not score masks."]
 
 
+def test_things_of_pictures_that_are_not_listed_are_warned_of(tmp_path: Path) -> None:
+    outline = [square(2, 3, 12, 11)]
+    items = [annotation(n, image, 7, segmentation=outline) for n, image in enumerate((2, 9, 5, 9))]
+    source = folder(tmp_path / "set", items)
+    done = import_sources([source], tmp_path / "out.h5")
+    [said] = done.warnings
+    assert said == f"2 of 4 things are of pictures that {source / 'annotations.json'} does not list: they are left out."
+    assert [len(instances(found)) for found in FrameStore(tmp_path / "out.h5").maps(np.arange(2))] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -179,6 +189,17 @@ def test_what_is_only_boxed_is_warned_of(tmp_path: Path) -> None:
         ({"annotations": [annotation(1, 2, 7)]}, "annotation 1 has no outline that can be read"),
         ({"annotations": [annotation(1, 2, 7, segmentation={"counts": [3, 4]})]}, "add up to 7 of 600 pixels"),
         ({"annotations": [annotation(1, 2, 7, segmentation=[[1, 2, 3]])]}, "no outline that can be read"),
+        (
+            {"annotations": [annotation(1, 2, 7, segmentation={"counts": [W * H], "size": [W, H]})]},
+            "its runs are of [30, 20] pixels, its picture is of [20, 30]",
+        ),
+        ({"annotations": [annotation(1, 2, 7, segmentation={"counts": [1e999]})]}, "no outline that can be read"),
+        ({"images": [{"id": 2, "height": H, "width": W}]}, "not in COCO's format (KeyError: 'file_name')"),
+        ({"images": [{"id": 2, "file_name": None}]}, "not in COCO's format (TypeError"),
+        ({"images": [{"id": 1e999, "file_name": "2.png"}]}, "not in COCO's format (OverflowError"),
+        ({"images": [{"id": 2, "file_name": "2.png", "height": 1e999, "width": W}]}, "has no height and width"),
+        ({"images": [{"id": 2, "file_name": f"{n}.png"} for n in (2, 5)]}, "gives the id 2 to 2 images: give each"),
+        ({"categories": [{"id": 7, "name": name} for name in "ab"]}, "gives the id 7 to 2 categories"),
         ({"images": [{"id": 2, "file_name": "2.png"}]}, "picture 2 has no height and width"),
         ({"images": [{"id": 2, "file_name": "gone.png", "height": H, "width": W}]}, "gone.png is missing"),
         ({"images": [{"id": 2, "file_name": "2.png", "height": W, "width": W}]}, "not of the size that it says"),
