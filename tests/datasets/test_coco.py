@@ -154,6 +154,20 @@ def test_a_link_back_to_the_root_is_no_loop(tmp_path: Path, imported: Any) -> No
     assert len(imported(source)) == 2
 
 
+def test_parts_of_which_one_has_more_layers_share_a_file(tmp_path: Path) -> None:
+    """Merged, or appended to the part that has more."""
+    one = [annotation(1, 2, 7, segmentation=[square(2, 3, 12, 11)])]
+    plate = annotation(2, 2, 3, segmentation=[square(4, 5, 14, 13)])
+    few, many = folder(tmp_path / "few", one), folder(tmp_path / "many", [*one, plate])
+    import_sources([few, many], tmp_path / "merged.h5")
+    import_sources([many], tmp_path / "appended.h5")
+    import_sources([few], tmp_path / "appended.h5", if_exists="append")
+    for name, counts in (("merged.h5", [1, 0, 2, 0]), ("appended.h5", [2, 0, 1, 0])):
+        store = FrameStore(tmp_path / name)
+        assert store.schema.segmented == {"images": 4}
+        assert [len(instances(found)) for found in store.maps(np.arange(4))] == counts
+
+
 def test_one_file_of_several_is_given_by_name(tmp_path: Path, imported: Any, refused: Any) -> None:
     source = folder(tmp_path / "set", [], "annotations/one.json", "val")
     (source / "annotations/two.json").write_bytes((source / "annotations/one.json").read_bytes())
