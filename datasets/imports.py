@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 import ssl_robot.datasets.importers
 from ssl_robot import catalogue
+from ssl_robot.datasets.common import common, difference
 from ssl_robot.datasets.journal import unused
 from ssl_robot.datasets.pictures import is_blank
 from ssl_robot.datasets.writer import FrameWriter
@@ -98,7 +99,7 @@ def import_sources(
     """Bring datasets into one file, one after the other; a new file appears when it is whole and not before.
 
     Args:
-        sources: The datasets; all must hold the same cameras and labels.
+        sources: The datasets; all must hold the same cameras, labels and things.
         out: The file to write.
         format: Name of a file in ``importers/``, or ``auto``.
         size: Height and width of the frames, pixels; their own if not given.
@@ -119,14 +120,14 @@ def import_sources(
         raise InputError(f"{out} cannot be imported into itself: choose another --out.")
     done = Imported()
     importers = _importers(sources, format, size, camera, done if skip_bad and len(sources) > 1 else None)
+    schema = _schema(importers)
     done.warnings += [sentence for _, importer in importers for sentence in importer.warnings]
     done.warnings += _differences(importers)
     with _place(out, if_exists) as (path, mode):
         with FrameWriter(path, mode, raw) as sink:
             episodes = [(source, importer.episodes()) for source, importer in importers]
             total = sum(episode.frames for _, listed in episodes for episode in listed)
-            first = importers[0][1]
-            sink.open(first.schema, first.attributes, total)
+            sink.open(schema, importers[0][1].attributes, total)
             with tqdm(total=total, unit="frame", desc="import") as bar:
                 for source, listed in episodes:
                     origin = {"origin": source.resolve().name} if len(sources) > 1 else {}
@@ -176,7 +177,7 @@ def _recognised(source: Path) -> str:
 def _importers(
     sources: Sequence[Path], format: str, size: int | None, cameras: Sequence[str], lenient: Imported | None
 ) -> list[tuple[Path, Importer]]:
-    """Each source with its importer, all of which hold the same; those that cannot be opened may be noted instead."""
+    """Each source with its importer; those that cannot be opened may be noted instead."""
     found: list[tuple[Path, Importer]] = []
     for source in sources:
         try:
@@ -189,9 +190,23 @@ def _importers(
         raise InputError(
             f"No source can be read: copy them again. {' '.join(lenient.skipped if lenient else ())}".strip()
         )
-    for source, importer in found[1:]:
-        _agree(found[0][0], found[0][1].schema, source, importer.schema)
     return found
+
+
+def _schema(importers: Sequence[tuple[Path, Importer]]) -> Schema:
+    """What a file holds that takes the rows of all.
+
+    Raises:
+        InputError: If two sources hold something else than each other.
+    """
+    first, schema = importers[0][0], importers[0][1].schema
+    for source, importer in importers[1:]:
+        joint = common(schema, importer.schema)
+        if joint is None:
+            what, remedy = difference(schema, importer.schema)
+            raise InputError(f"{first} and {source} hold different {what}: {remedy}import them into two files.")
+        schema = joint
+    return schema
 
 
 def _differences(importers: Sequence[tuple[Path, Importer]]) -> Iterator[str]:
@@ -204,36 +219,6 @@ def _differences(importers: Sequence[tuple[Path, Importer]]) -> Iterator[str]:
                     f"{first} says {name} = {ours.get(name, 'nothing')}, {source} says "
                     f"{importer.attributes.get(name, 'nothing')}: the file keeps the first."
                 )
-
-
-def _agree(first: Path, ours: Schema, other: Path, theirs: Schema) -> None:
-    if ours == theirs:
-        return
-    parts = {
-        "cameras": (ours.cameras, theirs.cameras),
-        "labels": ([label.name for label in ours.labels], [label.name for label in theirs.labels]),
-        "depths": (ours.depths, theirs.depths),
-        "calibrated cameras": (ours.calibrated, theirs.calibrated),
-        "things": (ours.things, theirs.things),
-        "segmented cameras": (_channels(ours), _channels(theirs)),
-        "meanings of labels": (ours.labels, theirs.labels),
-    }
-    name, (one, two) = next((name, pair) for name, pair in parts.items() if pair[0] != pair[1])
-    raise InputError(
-        f"{first} and {other} hold different {name} ({_listed(one)} and {_listed(two)}): name common ones with "
-        "--camera and --size, or import them into two files."
-    )
-
-
-def _channels(schema: Schema) -> list[str]:
-    """Segmented cameras with the channels of their maps."""
-    return [f"{camera} ({channels})" for camera, channels in schema.segmented.items()]
-
-
-def _listed(names: Any) -> str:
-    if isinstance(names, Mapping):
-        return ", ".join(f"{name} {w} x {h}" for name, (h, w, _) in names.items())
-    return ", ".join(str(getattr(name, "name", name)) for name in names) or "none"
 
 
 def _copy(episode: Episode, sink: FrameWriter, skip_bad: bool, done: Imported, bar: "tqdm[Any]") -> None:

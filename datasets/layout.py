@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ssl_robot.datasets.journal import recover
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Label, Row, Schema
-from ssl_robot.segments import MOST
+from ssl_robot.segments import MOST, widened
 
 FORMAT = "ssl_robot"
 VERSION = 1
@@ -198,7 +198,8 @@ def _told_apart(camera: str, shape: tuple[int, int, int], channels: int) -> Plan
 
     def value(row: Row) -> NDArray[np.uint8]:
         found = row.maps[camera]
-        return found[..., None] if found.ndim == 2 else found
+        found = found[..., None] if found.ndim == 2 else found
+        return widened(found, channels) if found.ndim == 3 else found
 
     return Plane(map_path(camera), (h, w, channels), np.uint8, value)
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import h5py
 import numpy as np
 
+from ssl_robot.datasets.common import common, difference
 from ssl_robot.datasets.demo import Demo
 from ssl_robot.datasets.episode import OneRow, OpenEpisode
 from ssl_robot.datasets.flusher import Flusher
@@ -89,7 +90,7 @@ class FrameWriter:
         """Begin the file, or go on with it.
 
         Args:
-            schema: What every row holds.
+            schema: What every row holds; where the file's maps have more channels, new ones are widened to them.
             attributes: Provenance kept at the root: numbers and texts.
             rows: How many to expect, to see early whether they fit on the disk.
 
@@ -102,8 +103,7 @@ class FrameWriter:
             raise InputError(f"{self.path} cannot hold this: {problem}")
         if self._append:
             with open_file(self.path) as old:
-                if schema_of(old) != schema:
-                    raise InputError(f"{self.path} holds other cameras, sizes or labels: choose another --out.")
+                self.schema = _kept(self.path, schema_of(old), schema)
                 _same_source(self.path, old["data"].attrs, attributes)
         self._journaled = self._place()
         self._flusher = Flusher(self._flush, FLUSH_SECONDS)
@@ -113,7 +113,7 @@ class FrameWriter:
                 "r+" if self._append else "w",
                 libver=LIBRARY,
                 alignment_threshold=_PAGE,
-                alignment_interval=_alignment(schema) if self._raw else 1,
+                alignment_interval=_alignment(self.schema) if self._raw else 1,
             )
             if not self._append:
                 _describe(self._file, schema, attributes)
@@ -121,7 +121,7 @@ class FrameWriter:
                 self._journaled.commit()
         except OSError as error:
             raise self._full(error) from None
-        pictures = sum(int(np.prod(plane.shape)) * np.dtype(plane.dtype).itemsize for plane in planes(schema))
+        pictures = sum(int(np.prod(plane.shape)) * np.dtype(plane.dtype).itemsize for plane in planes(self.schema))
         self._most = min(FLUSH_ROWS, max(1, FLUSH_BYTES // max(1, pictures)))
         self._data = self._file["data"]
         self._next = max((int(name[5:]) for name in demo_names(self._data)), default=-1) + 1
@@ -305,6 +305,14 @@ class FrameWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _kept(path: Path, ours: Schema, theirs: Schema) -> Schema:
+    """What a file goes on to hold: what it did."""
+    if common(ours, theirs) != ours:
+        what, remedy = difference(ours, theirs)
+        raise InputError(f"{path} and what is to be appended hold different {what}: {remedy}choose another --out.")
+    return ours
 
 
 def _same_source(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

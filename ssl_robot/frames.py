@@ -88,7 +88,8 @@ class Row:
         time: Seconds since the episode began.
         depths: Camera name to float32 array of height, width: metres along the line of sight of the frame's middle.
         cameras: Camera name to its calibration.
-        maps: Camera name to uint8 array of height, width, or of height, width, channels: what each pixel shows.
+        maps: Camera name to uint8 array of height, width, or of height, width, channels: what each pixel shows; one
+            with fewer channels than the schema's tells of the same things.
     """
 
     frames: Mapping[str, NDArray[np.uint8]]

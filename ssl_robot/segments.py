@@ -89,7 +89,7 @@ def instances(found: NDArray[np.uint8], least: int = LEAST) -> list[Instance]:
 def _layers(found: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
     """Thing times 256 plus number for each pair of channels, (h, w); 0 where there is nothing."""
     if found.shape[2] == 1:
-        found = np.concatenate([found, found > 0], 2)
+        found = widened(found, 2)
     for i in range(0, found.shape[2], 2):
         things = found[..., i].astype(np.uint16)
         yield np.where(things > 0, things << 8 | found[..., i + 1], 0).astype(np.uint16)
@@ -117,3 +117,22 @@ def mapped(items: Sequence[Instance], shape: tuple[int, int]) -> NDArray[np.uint
         counts[place][kind] = counts[place].get(kind, 0) + 1
         pairs[place][item.mask] = item.thing, 0 if item.crowd else counts[place][kind]
     return np.concatenate(pairs, 2)
+
+
+def widened(found: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """A map that tells of the same things with more channels; as it is where it has as many, or cannot be widened.
+
+    >>> widened(np.array([[[7], [0]]], np.uint8), 4).tolist()
+    [[[7, 1, 0, 0], [0, 0, 0, 0]]]
+
+    Args:
+        found: The map, (h, w, c).
+        channels: How many it shall have: an even number, or c.
+    """
+    h, w, own = found.shape
+    if own >= channels or channels % 2 or (own > 1 and own % 2):
+        return found
+    if own == 1:
+        found = np.concatenate([found, (found > 0).astype(found.dtype)], 2)
+    more = np.zeros((h, w, channels - found.shape[2]), found.dtype)
+    return np.concatenate([found, more], 2)

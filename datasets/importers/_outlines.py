@@ -20,11 +20,13 @@ def outlined(item: Mapping[str, Any], of: tuple[int, int], shape: tuple[int, int
         shape: Height and width of the frame that the picture is brought to.
 
     Raises:
-        DamageError: If it is neither polygons nor run lengths, and there is no box either.
+        DamageError: If it is neither polygons nor run lengths of that picture, and there is no box either.
     """
     try:
         outline = item.get("segmentation")
         if isinstance(outline, Mapping):
+            if tuple(outline.get("size", of)) != of:
+                raise ValueError(f"its runs are of {outline['size']} pixels, its picture is of {list(of)}")
             return _sampled(_unrolled(outline["counts"], of), shape)
         if not outline:
             left, top, width, height = (float(value) for value in item["bbox"])
@@ -32,7 +34,7 @@ def outlined(item: Mapping[str, Any], of: tuple[int, int], shape: tuple[int, int
         scale = np.array([shape[1] / of[1], shape[0] / of[0]])
         masks = [inside(np.array(polygon, np.float64).reshape(-1, 2) * scale, shape) for polygon in outline]
         return np.asarray(np.any(masks, axis=0), np.bool_)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise DamageError(f"annotation {item.get('id')} has no outline that can be read ({error})") from None
 
 

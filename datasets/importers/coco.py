@@ -5,7 +5,7 @@ middle, at the size that frames are brought to. Boxes and areas are not kept bes
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ssl_robot.datasets.importers._lookup import located, picked
 from ssl_robot.datasets.importers._names import chosen
 from ssl_robot.datasets.importers._outlines import outlined
 from ssl_robot.datasets.imports import Episode
@@ -33,8 +34,9 @@ _LOSSY = (".jpg", ".jpeg")
 class Coco:
     """A folder with ``annotations.json`` (``_annotations.coco.json``, or one in ``annotations/``), or that file.
 
-    Pictures lie beside it, or in any folder of the same root, under the names that it gives them. A crowd is kept as a
-    crowd. What has no outline is outlined by its box.
+    Pictures lie beside it, or in any folder of the same root, however deep, under the names that it gives them; where
+    several have one name, in the folder that the file is named after. A crowd is kept as a crowd. What has no outline
+    is outlined by its box.
 
     Args:
         source: The folder, or the file of annotations where there are several.
@@ -42,8 +44,8 @@ class Coco:
         cameras: ``images`` or nothing: a folder has one camera.
 
     Raises:
-        InputError: If there are no annotations, they are not in COCO's format, name more than 255 categories, or are of
-            pictures of several sizes while no size is given.
+        InputError: If there are no annotations, they are not in COCO's format, give an id twice, name more than 255
+            categories, or are of pictures of several sizes while no size is given.
     """
 
     def __init__(self, source: Path, size: int | None, cameras: Sequence[str]) -> None:
@@ -56,7 +58,8 @@ class Coco:
         for item in told["annotations"]:
             self._items[int(item["image_id"])].append(item)
         self._shape = _shape(self._pictures, size, self._file)
-        self._places = _places(self._file)
+        self._root = self._file.parent.parent if self._file.parent.name == "annotations" else self._file.parent
+        self._places = located(self._root, {Path(str(picture["file_name"])).name for picture in self._pictures})
         self._channels = self._needed()
         self.schema = Schema({_CAMERA: (*self._shape, 3)}, segmented={_CAMERA: self._channels}, things=names)
         self.attributes: dict[str, Any] = {"source": self._file.parent.resolve().name, "source_format": "COCO"}
@@ -83,6 +86,10 @@ class Coco:
         boxed = sum(not item.get("segmentation") for item in items)
         if boxed:
             yield f"{boxed} of {len(items)} things have no outline: their box stands for it, so do not score masks."
+        known = {int(picture["id"]) for picture in self._pictures}
+        strays = sum(int(item["image_id"]) not in known for item in items)
+        if strays:
+            yield f"{strays} of {len(items)} things are of pictures that {self._file} does not list: they are left out."
 
     def _needed(self) -> int:
         """Channels that the maps need: more where things cover each other."""
@@ -105,10 +112,7 @@ class Coco:
 
     def _frame(self, picture: Mapping[str, Any]) -> NDArray[np.uint8]:
         name = str(picture["file_name"])
-        path = next((place / name for place in self._places if (place / name).is_file()), None)
-        if path is None:
-            raise DamageError(f"its picture {name} is missing")
-        frame = decoded(path.read_bytes())
+        frame = decoded(picked(self._places, name, self._root, self._file).read_bytes())
         if frame is None:
             raise DamageError(f"its picture {name} cannot be decoded")
         if frame.shape[:2] != _said(picture):
@@ -148,13 +152,19 @@ def _told(file: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         told = json.loads(file.read_bytes())
         parts: dict[str, list[dict[str, Any]]] = {name: told[name] for name in _PARTS}
-        known = [[int(item[key]) for item in parts[part]] for part, key in _NUMBERS]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = {(part, key): [int(item[key]) for item in parts[part]] for part, key in _NUMBERS}
+        for picture in parts["images"]:
+            Path(picture["file_name"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"{file} is not in COCO's format ({type(error).__name__}: {error}): it needs {', '.join(_PARTS)}."
         ) from None
-    if not known[0]:
+    if not parts["images"]:
         raise InputError(f"{file} names no pictures: give another file of annotations.")
+    for part in ("images", "categories"):
+        number, count = Counter(known[part, "id"]).most_common(1)[0] if parts[part] else (0, 0)
+        if count > 1:
+            raise InputError(f"{file} gives the id {number} to {count} {part}: give each its own.")
     return parts
 
 
@@ -187,14 +197,8 @@ def _said(picture: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width that a picture has, as its entry says."""
     try:
         h, w = int(picture["height"]), int(picture["width"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DamageError(f"picture {picture.get('id')} has no height and width") from None
     if min(h, w) < 1:
         raise DamageError(f"picture {picture.get('id')} is said to be of {w} x {h} pixels")
     return h, w
-
-
-def _places(file: Path) -> list[Path]:
-    """Where its pictures may lie."""
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    return [root, *in_order(path for path in listed(root) if path.is_dir())]

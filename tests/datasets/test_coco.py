@@ -106,6 +106,7 @@ def test_things_are_resized_with_the_frames(tmp_path: Path, imported: Any) -> No
         ("_annotations.coco.json", ""),
         ("annotations/instances_val.json", "val"),
         ("annotations/instances_val.json", "annotations"),
+        ("annotations/instances_val.json", "images/val"),
     ],
 )
 def test_the_usual_places_are_known(tmp_path: Path, imported: Any, name: str, images: str) -> None:
@@ -113,6 +114,58 @@ def test_the_usual_places_are_known(tmp_path: Path, imported: Any, name: str, im
     assert Coco.knows(source)
     assert len(imported(source)) == 2
     assert not Coco.knows(source / images if images else tmp_path)
+
+
+def shaded(path: Path, level: int) -> None:
+    """Pictures 2 and 5 in a folder, of one grey level each with a dark corner."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number in (2, 5):
+        frame = np.full((H, W, 3), level, np.uint8)
+        frame[0, 0] = 0
+        (path / f"{number}.png").write_bytes(cv2.imencode(".png", frame)[1].tobytes())
+
+
+@pytest.mark.parametrize("place", ["val", "images/val", "val/images"])
+def test_of_several_pictures_of_a_name_those_of_the_same_part_are_taken(
+    tmp_path: Path, imported: Any, place: str
+) -> None:
+    """Even though the training pictures come first in the alphabet, and there are small copies."""
+    source = folder(tmp_path / "set", [], "annotations/instances_val.json", place)
+    shaded(source / place.replace("val", "train"), 100)
+    shaded(source / place / "small/copies", 200)
+    np.testing.assert_array_equal(imported(source).take(np.arange(2)), [picture(2), picture(5)])
+
+
+def test_pictures_beside_their_annotations_come_before_others(tmp_path: Path, imported: Any) -> None:
+    source = folder(tmp_path / "set", [])
+    shaded(source / "copies", 200)
+    np.testing.assert_array_equal(imported(source).take(np.arange(2)), [picture(2), picture(5)])
+
+
+def test_pictures_that_nothing_tells_apart_are_refused(tmp_path: Path, refused: Any) -> None:
+    source = folder(tmp_path / "set", [], "annotations/all.json", "train")
+    shaded(source / "val", 100)
+    assert "its picture 2.png may be train/2.png or val/2.png" in refused(source)
+
+
+def test_a_link_back_to_the_root_is_no_loop(tmp_path: Path, imported: Any) -> None:
+    source = folder(tmp_path / "set", [], place="images")
+    (source / "images/again").symlink_to(source)
+    assert len(imported(source)) == 2
+
+
+def test_parts_of_which_one_has_more_layers_share_a_file(tmp_path: Path) -> None:
+    """Merged, or appended to the part that has more."""
+    one = [annotation(1, 2, 7, segmentation=[square(2, 3, 12, 11)])]
+    plate = annotation(2, 2, 3, segmentation=[square(4, 5, 14, 13)])
+    few, many = folder(tmp_path / "few", one), folder(tmp_path / "many", [*one, plate])
+    import_sources([few, many], tmp_path / "merged.h5")
+    import_sources([many], tmp_path / "appended.h5")
+    import_sources([few], tmp_path / "appended.h5", if_exists="append")
+    for name, counts in (("merged.h5", [1, 0, 2, 0]), ("appended.h5", [2, 0, 1, 0])):
+        store = FrameStore(tmp_path / name)
+        assert store.schema.segmented == {"images": 4}
+        assert [len(instances(found)) for found in store.maps(np.arange(4))] == counts
 
 
 def test_one_file_of_several_is_given_by_name(tmp_path: Path, imported: Any, refused: Any) -> None:
@@ -128,6 +181,16 @@ def test_what_is_only_boxed_is_warned_of(tmp_path: Path) -> None:
     assert done.warnings == ["2 of 2 things have no outline: their box stands for it, so do not score masks."]
 
 
+def test_things_of_pictures_that_are_not_listed_are_warned_of(tmp_path: Path) -> None:
+    outline = [square(2, 3, 12, 11)]
+    items = [annotation(n, image, 7, segmentation=outline) for n, image in enumerate((2, 9, 5, 9))]
+    source = folder(tmp_path / "set", items)
+    done = import_sources([source], tmp_path / "out.h5")
+    [said] = done.warnings
+    assert said == f"2 of 4 things are of pictures that {source / 'annotations.json'} does not list: they are left out."
+    assert [len(instances(found)) for found in FrameStore(tmp_path / "out.h5").maps(np.arange(2))] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -140,6 +203,17 @@ def test_what_is_only_boxed_is_warned_of(tmp_path: Path) -> None:
         ({"annotations": [annotation(1, 2, 7)]}, "annotation 1 has no outline that can be read"),
         ({"annotations": [annotation(1, 2, 7, segmentation={"counts": [3, 4]})]}, "add up to 7 of 600 pixels"),
         ({"annotations": [annotation(1, 2, 7, segmentation=[[1, 2, 3]])]}, "no outline that can be read"),
+        (
+            {"annotations": [annotation(1, 2, 7, segmentation={"counts": [W * H], "size": [W, H]})]},
+            "its runs are of [30, 20] pixels, its picture is of [20, 30]",
+        ),
+        ({"annotations": [annotation(1, 2, 7, segmentation={"counts": [1e999]})]}, "no outline that can be read"),
+        ({"images": [{"id": 2, "height": H, "width": W}]}, "not in COCO's format (KeyError: 'file_name')"),
+        ({"images": [{"id": 2, "file_name": None}]}, "not in COCO's format (TypeError"),
+        ({"images": [{"id": 1e999, "file_name": "2.png"}]}, "not in COCO's format (OverflowError"),
+        ({"images": [{"id": 2, "file_name": "2.png", "height": 1e999, "width": W}]}, "has no height and width"),
+        ({"images": [{"id": 2, "file_name": f"{n}.png"} for n in (2, 5)]}, "gives the id 2 to 2 images: give each"),
+        ({"categories": [{"id": 7, "name": name} for name in "ab"]}, "gives the id 7 to 2 categories"),
         ({"images": [{"id": 2, "file_name": "2.png"}]}, "picture 2 has no height and width"),
         ({"images": [{"id": 2, "file_name": "gone.png", "height": H, "width": W}]}, "gone.png is missing"),
         ({"images": [{"id": 2, "file_name": "2.png", "height": W, "width": W}]}, "not of the size that it says"),

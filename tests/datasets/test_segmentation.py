@@ -3,10 +3,12 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ssl_robot.datasets.check import check
 from ssl_robot.datasets.exports import export_store
@@ -17,14 +19,14 @@ from ssl_robot.datasets.writer import FrameWriter
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
 from ssl_robot.frames import Row, Schema
-from ssl_robot.segments import segmented
+from ssl_robot.segments import instances, segmented
 
 THINGS = ("block", "agent", "wall")
 SCHEMA = Schema({"top": (16, 24, 3), "side": (8, 8, 3)}, segmented={"top": 1, "side": 4}, things=THINGS)
 ROWS = 7
 
 
-def recorded(path: Path, seed: int = 0, schema: Schema = SCHEMA, most: int = 3, **options: bool) -> list[Row]:
+def recorded(path: Path, seed: int = 0, schema: Schema = SCHEMA, most: int = 3, **options: Any) -> list[Row]:
     rng = np.random.default_rng(seed)
     rows = [
         Row(
@@ -130,6 +132,56 @@ def test_recordings_with_maps_are_merged_reduced_and_resized(tmp_path: Path) -> 
     recorded(tmp_path / "plain.h5", schema=Schema(SCHEMA.cameras))
     with pytest.raises(InputError, match="hold different things"):
         import_sources([tmp_path / "a.h5", tmp_path / "plain.h5"], tmp_path / "no.h5")
+
+
+def layered(path: Path, channels: int, seed: int, **options: Any) -> list[Row]:
+    """Rows of two things whose maps have so many channels."""
+    schema = Schema({"top": (4, 6, 3)}, segmented={"top": channels}, things=("cup", "plate"))
+    return recorded(path, seed, schema, most=2, **options)
+
+
+def told(found: NDArray[np.uint8]) -> list[tuple[int, bool, list[int]]]:
+    """What a map tells of, with the pixels of each."""
+    return [(item.thing, item.crowd, np.flatnonzero(item.mask).tolist()) for item in instances(found, 1)]
+
+
+@pytest.mark.parametrize("counts", [(2, 4), (4, 2), (1, 4), (2, 1)])
+def test_maps_of_fewer_layers_are_widened_when_merged(tmp_path: Path, counts: tuple[int, int]) -> None:
+    """And tell of the same things."""
+    sources = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    rows = [row for number, pair in enumerate(zip(sources, counts, strict=True)) for row in layered(*pair, number)]
+    import_sources(sources, tmp_path / "both.h5")
+    both = FrameStore(tmp_path / "both.h5")
+    assert both.schema.segmented == {"top": max(counts)}
+    found = both.maps(np.arange(2 * ROWS))
+    assert found.shape == (2 * ROWS, 4, 6, max(counts))
+    assert [told(one) for one in found] == [told(row.maps["top"]) for row in rows]
+
+
+def test_maps_of_fewer_layers_are_appended_and_those_of_more_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    rows = [*layered(path, 4, 1), *layered(path, 2, 2, if_exists="append")]
+    layered(tmp_path / "b.h5", 1, 3)
+    import_sources([tmp_path / "b.h5"], path, if_exists="append")
+    with pytest.raises(InputError, match=r"segmented cameras \(top \(4\) and top \(6\)\): import both into a new file"):
+        layered(path, 6, 4, if_exists="append")
+    store = FrameStore(path)
+    assert store.schema.segmented == {"top": 4}
+    found = store.maps(np.arange(3 * ROWS))
+    assert [told(one) for one in found[: 2 * ROWS]] == [told(row.maps["top"]) for row in rows]
+    assert check(store).damage == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_with_and_without_maps_are_kept_apart_with_a_remedy(tmp_path: Path, first: bool) -> None:
+    one, two = tmp_path / "a.h5", tmp_path / "b.h5"
+    for path, schema in zip((one, two) if first else (two, one), (SCHEMA, Schema(SCHEMA.cameras)), strict=True):
+        recorded(path, schema=schema)
+    remedy = "different things .*: record both with --segmentation, or neither, or"
+    with pytest.raises(InputError, match=f"{remedy} import them into two files"):
+        import_sources([one, two], tmp_path / "no.h5")
+    with pytest.raises(InputError, match=f"{remedy} choose another --out"):
+        import_sources([two], one, if_exists="append")
 
 
 def test_other_maps_are_another_content(tmp_path: Path) -> None:

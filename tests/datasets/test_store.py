@@ -1,7 +1,7 @@
 import json
 import pickle
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,20 +227,32 @@ def test_a_file_that_exists_is_not_touched_unasked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema",
+    ("part", "schema"),
     [
-        Schema({"top": (4, 6, 3)}, SCHEMA.labels),
-        Schema({"top": (4, 4, 3), "wrist": (2, 2, 3)}, SCHEMA.labels),
-        Schema(SCHEMA.cameras, SCHEMA.labels[:2]),
-        Schema(SCHEMA.cameras, (Label("poses/block", ("x", "angle"), ("m", "deg"), (False, True)), *SCHEMA.labels[1:])),
-        Schema(SCHEMA.cameras, (Label("poses/block", ("x", "angle"), ("m", "rad"), (False,) * 2), *SCHEMA.labels[1:])),
+        ("cameras", Schema({"top": (4, 6, 3)}, SCHEMA.labels)),
+        ("cameras", Schema({"top": (4, 4, 3), "wrist": (2, 2, 3)}, SCHEMA.labels)),
+        ("labels", Schema(SCHEMA.cameras, SCHEMA.labels[:2])),
+        (
+            "meanings of labels",
+            replace(
+                SCHEMA,
+                labels=(Label("poses/block", ("x", "angle"), ("m", "deg"), (False, True)), *SCHEMA.labels[1:]),
+            ),
+        ),
+        (
+            "meanings of labels",
+            replace(
+                SCHEMA,
+                labels=(Label("poses/block", ("x", "angle"), ("m", "rad"), (False,) * 2), *SCHEMA.labels[1:]),
+            ),
+        ),
     ],
     ids=["camera", "size", "label", "unit", "circular"],
 )
-def test_rows_of_another_kind_are_not_appended(tmp_path: Path, schema: Schema) -> None:
+def test_rows_of_another_kind_are_not_appended(tmp_path: Path, part: str, schema: Schema) -> None:
     recorded = episodes([3])
     write(tmp_path / "a.h5", recorded)
-    with pytest.raises(InputError, match="holds other cameras, sizes or labels"):
+    with pytest.raises(InputError, match=f"hold different {part} .*choose another --out"):
         write(tmp_path / "a.h5", episodes([1], schema=schema), schema, if_exists="append")
     check(FrameStore(tmp_path / "a.h5"), recorded)
 
