@@ -1,5 +1,6 @@
 """Which frames teach, which choose, and which are kept for the examination: decided once, by content."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,7 +116,7 @@ def _steps(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
 def _grouped(
     contents: NDArray[np.uint64], sessions: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """What is dealt out whole: the group of each episode, and a hash of each, in the order of their hashes.
+    """What is dealt out whole: the group of each episode, and a hash of each group.
 
     Episodes that begin with the same frame are one group, and so are sessions that share such an episode.
     """
@@ -129,7 +130,14 @@ def _grouped(
     _, first, group = np.unique(joined, return_index=True, return_inverse=True)  # the first has the least hash
     order = np.argsort(first)
     rank = np.argsort(order)
-    return rank[group][place], distinct[first[order]]
+    alone = np.bincount(group)[order] == 1
+    least = distinct[first[order]]
+    return rank[group][place], np.where(alone, least, np.array([_again(value) for value in least], np.uint64))
+
+
+def _again(value: np.uint64) -> int:
+    """A hash of a hash: the least of many is small, the hash of that is not."""
+    return int.from_bytes(hashlib.blake2b(value.tobytes(), digest_size=8).digest(), "little")
 
 
 def _ranks(

@@ -1,6 +1,8 @@
 """Question an encoder."""
 
 import json
+import math
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -8,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
@@ -54,16 +57,23 @@ class Probe:
         from ssl_robot import catalogue
         from ssl_robot.baselines import named
         from ssl_robot.datasets.store import FrameStore
-        from ssl_robot.readers import EncoderReader
+        from ssl_robot.errors import InputError
 
         cls: Any = catalogue.found(ssl_robot.probes, self.probe)
         probe = cls(**{item.name: getattr(self, item.name) for item in fields(cls)})
         frames = FrameStore(self.data, self.camera)
         first = named(self.encoder, frames)
-        like = first.encoder.card if isinstance(first, EncoderReader) else None
+        like = getattr(getattr(first, "encoder", None), "card", None)
         beside = cls.beside if self.baselines is None else self.baselines
-        readers = [first, *(named(name, frames, like) for name in beside if name != self.encoder)]
-        columns = {reader.name: self._asked(probe, reader, frames) for reader in readers}
+        readers = {self.encoder: first, **{name: named(name, frames, like) for name in beside if name != self.encoder}}
+        columns = {}
+        for name, reader in readers.items():
+            try:
+                columns[name] = self._asked(probe, reader, frames)
+            except InputError as error:
+                if reader is first or self.baselines is not None:
+                    raise
+                print(f"ssl-robot: {name} is left out: {error}", file=sys.stderr)
         if self.json:
             print(json.dumps(_record(self.probe, self.encoder, probe, columns)))
         else:
@@ -82,20 +92,34 @@ class Probe:
         if "env_args" not in said:
             raise InputError(f"{self.data} names no environment to act in: record demonstrations with 'collect'.")
         arena = opened(
-            said["env_args"], frames.shape[0], frames.camera, said.get("render", "fast"), said.get("proprioception", "")
-        )
+            said["env_args"], frames.shape[0], frames.camera, said.get("render", "fast"),
+            said.get("proprioception", ""), steps=_limit(frames),
+        )  # fmt: skip
         with closing(arena):
             return list(probe.ask(reader, frames, arena))
+
+
+def _limit(frames: "FrameStore") -> int:
+    """Steps after which the recording's episodes were cut, as by ``--reset-every``; 0 if not all were cut alike."""
+    lengths = np.bincount(frames.episodes)
+    cut = lengths[frames.column("truncated")[np.cumsum(lengths) - 1] > 0]
+    # the last one may be shorter, where the recording had enough frames
+    return int(cut.max()) if len(cut) and (cut == cut.max()).sum() >= max(2, len(cut) - 1) else 0
 
 
 def _record(name: str, encoder: str, probe: Any, columns: "dict[str, list[Score]]") -> dict[str, Any]:
     """What programs read."""
     listed = [
-        [{key: value for key, value in vars(score).items() if key != "resampled"} for score in scores]
+        [{key: _known(value) for key, value in vars(score).items() if key != "resampled"} for score in scores]
         for scores in columns.values()
     ]
     beside = dict(zip(list(columns)[1:], listed[1:], strict=True))
     return {"probe": name, "encoder": encoder, "settings": vars(probe), "scores": listed[0], "baselines": beside}
+
+
+def _known(value: Any) -> Any:
+    """JSON has no word for what is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(columns: "dict[str, list[Score]]") -> None:
@@ -121,6 +145,8 @@ def _print(columns: "dict[str, list[Score]]") -> None:
 def _origin(score: "Score") -> str:
     """What was read by what, and how many were asked."""
     head = f", {score.head}" if score.head else ""
+    if score.metric in ("success", "return", "normalised"):
+        return f"{score.layer}{head}; {score.n} roll-outs of {score.episodes} scenes; 95% intervals; seed {score.seed}."
     return (
         f"{score.layer}{head}; {score.n} test rows; 95% intervals over {score.episodes} test episodes; no "
         f"{score.split} lies in two parts; seed {score.seed}."

@@ -19,7 +19,7 @@ class Timm(EncoderReader):
         if not name:
             raise InputError("Which of timm's networks? Name one, as timm:resnet18.")
         encoder = begun(card_of(name), setting.seed, file or PUBLISHED)
-        super().__init__(encoder.eval().requires_grad_(False), f"timm:{name}")
+        super().__init__(encoder.eval().requires_grad_(False), f"timm:{argument}")
 
 
 def card_of(name: str) -> Card:

@@ -112,7 +112,21 @@ class Acting(Probe):
         raise NotImplementedError
 
 
-def of_roll_outs(arena: Arena, went: Sequence[Played], chance: Played, expert: float) -> list[Score]:
+def few(count: int, what: str = "episode") -> str:
+    """What to note beside scores of so few that they carry no verdict; nothing, if they are enough."""
+    return f"{count} test {what}{'s' if count > 1 else ''}: too few to trust." if count < FEW_EPISODES else ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How roll-outs came about, for their scores: see ``Score``."""
+
+    layer: str
+    head: str
+    seed: int
+
+
+def of_roll_outs(arena: Arena, went: Sequence[Played], chance: Played, expert: float, asked: Asked) -> list[Score]:
     """Success and returns of policies that went through the same episodes.
 
     Returns are left out where success ends an episode, or the expert, who succeeds, earns no more than acting at
@@ -123,24 +137,28 @@ def of_roll_outs(arena: Arena, went: Sequence[Played], chance: Played, expert: f
         went: One for each policy.
         chance: Acting at random in the same episodes.
         expert: Mean return of the demonstrations, which is 1 in ``normalised``; acting at random is 0.
+        asked: How the policies came about.
     """
     scores, target = [], arena.name
     if chance.success is not None:
         table = np.stack([one.success for one in went if one.success is not None])
-        scores.append(_of_episodes(target, "success", table, float(chance.success.mean())))
+        scores.append(_of_episodes(target, "success", table, float(chance.success.mean()), asked))
         if arena.stops:
             return scores
     returns, least = np.stack([one.returns for one in went]), float(chance.returns.mean())
     if expert > least or chance.success is None:
-        scores.append(_of_episodes(target, "return", returns, least))
+        scores.append(_of_episodes(target, "return", returns, least, asked))
     if expert > least:
-        scores.append(_of_episodes(target, "normalised", (returns - least) / (expert - least), 0.0))
+        scores.append(_of_episodes(target, "normalised", (returns - least) / (expert - least), 0.0, asked))
     return scores
 
 
-def _of_episodes(target: str, metric: str, table: NDArray[Any], chance: float) -> Score:
+def _of_episodes(target: str, metric: str, table: NDArray[Any], chance: float, asked: Asked) -> Score:
     """A score of one number, or success, for each learner and episode, (learners, episodes)."""
     values = resampled(table)
     learners, episodes = table.shape
     bounds = interval(table, values)
-    return Score(target, "", metric, "", float(values[0]), *bounds, learners * episodes, chance, episodes, values[1:])
+    return Score(
+        target, "", metric, "", float(values[0]), *bounds, learners * episodes, chance, episodes, values[1:],
+        asked.layer, asked.head, seed=asked.seed, note=few(episodes, "roll-out"),
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ssl_robot.encoder import Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, seen
-from ssl_robot.probes import Reading, Score
+from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing.detector import Detector, Schedule, filled, looked, trained, wanted
 from ssl_robot.probing.precision import Answer, Found, Kind, Tally
 from ssl_robot.ranges import number
@@ -81,7 +81,7 @@ class Detection(Reading):
         return [
             score
             for answer, chance in zip(answers, chances, strict=True)
-            for score in _scores(answer, chance, names[answer.thing], episodes, title)
+            for score in _scores(answer, chance, names[answer.thing], episodes, title, self.seed)
         ]
 
     @property
@@ -136,12 +136,15 @@ def _typical(frames: Segmented, rows: NDArray[np.int64], numbers: dict[int, int]
     return Found(things, scores, medians, filled(torch.from_numpy(medians), (h, w)).numpy())
 
 
-def _scores(answer: Answer, chance: Answer, name: str, episodes: NDArray[np.int64], title: str) -> Iterator[Score]:
+def _scores(
+    answer: Answer, chance: Answer, name: str, episodes: NDArray[np.int64], title: str, seed: int
+) -> Iterator[Score]:
+    many = len(np.unique(episodes))
     for metric, which in _METRICS.items():
         resampled = answer.resampled[:, which].mean(1)
         low, high = np.nanpercentile(resampled, [2.5, 97.5])
         value, guessed = (float(each.values[which].mean()) for each in (answer, chance))
         yield Score(
             name, answer.kind, metric, "", value, float(low), float(high), len(episodes), guessed,
-            len(np.unique(episodes)), resampled, "map", title,
+            many, resampled, "map", title, seed=seed, note=few(many),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from ssl_robot import catalogue
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Seen
 from ssl_robot.invariances import Geometry, Source
-from ssl_robot.probes import Reading, Score
+from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing import resampling
 from ssl_robot.probing.regression import fit
 from ssl_robot.random import uniforms
@@ -31,6 +31,7 @@ from ssl_robot.statistics import covariance
 from ssl_robot.views import Views
 
 _BATCH = 64
+_LEAST_FRAMES = 20
 _LEAST = 1e-6  # a parameter that hardly varies is not there to be read
 
 
@@ -63,6 +64,10 @@ class Invariance(Reading):
             raise InputError(f"'{reader.name}' does not look at frames, so nothing about them can be changed.")
         parts = split(frames)
         rows = parts.test[np.linspace(0, len(parts.test) - 1, min(self.frames, len(parts.test))).astype(np.int64)]
+        if len(rows) < _LEAST_FRAMES:
+            raise InputError(
+                f"{len(rows)} test frame(s) do not tell how frames differ: record at least {_LEAST_FRAMES}."
+            )
         whitened = _Whitened(self._read(reader, frames.take(rows)))
         found: list[Score] = []
         for item in asked(self.names):
@@ -81,7 +86,8 @@ class Invariance(Reading):
         same = torch.cat([self._read(reader, first) for first, _, _ in pairs])
         moved = torch.cat([self._read(reader, second) for _, second, _ in pairs])
         near = F.cosine_similarity(whitened(same), whitened(moved))
-        far = F.cosine_similarity(whitened(same), whitened(moved.roll(len(moved) // 2 + 1, 0)))
+        others = torch.cat([part.roll(len(rows) // 2, 0) for part in moved.split(len(rows))])  # half the frames away
+        far = F.cosine_similarity(whitened(same), whitened(others))
         weights = resampling.counts(episodes)
         tiled = np.tile(weights, self.strengths)
         values = resampling.means(near.numpy(), tiled)
@@ -89,7 +95,7 @@ class Invariance(Reading):
         head = f"whitened, {self.strengths} strengths"
         chance = float(far.mean())
         yield Score(name, "invariance", "cosine", "", *resampling.interval(values), len(near), chance, many,
-                    values[1:], self.layer, head)  # fmt: skip
+                    values[1:], self.layer, head, seed=self.seed, note=few(many))  # fmt: skip
         drawn = torch.cat([pair[2] for pair in pairs]).double()
         drawn = torch.cat([drawn.cos(), drawn.sin()], 1) if item.circular else drawn
         yield from _readable(name, torch.cat([same, moved - same], 1), drawn, np.tile(episodes, self.strengths), self)
@@ -175,7 +181,7 @@ def _readable(
     r2 = np.mean([resampling.r2(predicted[:, i], truth[:, i], weights) for i in range(truth.shape[1])], axis=0)
     many = len(np.unique(episodes[parts.test]))
     yield Score(name, "readable", "r2", "", *resampling.interval(r2), len(truth), 0.0, many, r2[1:], probe.layer,
-                "ridge")  # fmt: skip
+                "ridge", seed=probe.seed, note=few(many))  # fmt: skip
 
 
 def _dealt(episodes: NDArray[np.int64]) -> Split:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl_robot import cache
 from ssl_robot.frames import Frames
-from ssl_robot.probes import Reading, Score
+from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing import resampling
 from ssl_robot.probing.classes import classes
 from ssl_robot.ranges import number
@@ -49,11 +49,12 @@ class Knn(Reading):
         right, guess = (
             resampling.means(torch.eq(truth, answer).numpy(), weights) for answer in (said, wanted.commonest(parts))
         )
+        many = len(set(frames.episodes[parts.test].tolist()))
         return [
             Score(
                 wanted.name, "class", "accuracy", "", *resampling.interval(right), len(parts.test), float(guess[0]),
-                len(set(frames.episodes[parts.test].tolist())), right[1:], self.layer,
-                f"{min(self.k, len(bank))} neighbours at temperature {self.temperature:g}",
+                many, right[1:], self.layer, f"{min(self.k, len(bank))} neighbours at temperature {self.temperature:g}",
+                note=few(many),
             )
         ]  # fmt: skip
 
@@ -80,6 +81,6 @@ def classify(bank: Tensor, classes: Tensor, queries: Tensor, k: int = 200, tempe
     for part in F.normalize(queries.float(), dim=1).split(_AT_ONCE):
         cosines, places = (part @ known.T).topk(min(k, len(known)), dim=1)
         votes = torch.zeros(len(part), count, device=part.device)
-        votes.scatter_add_(1, classes[places], (cosines / temperature).exp())
+        votes.scatter_add_(1, classes[places], ((cosines - cosines[:, :1]) / temperature).exp())
         found.append(votes.argmax(1))
     return torch.cat(found)

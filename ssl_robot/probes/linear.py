@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl_robot import cache
 from ssl_robot.frames import Frames
-from ssl_robot.probes import Reading, Score
+from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing import resampling
 from ssl_robot.probing.classes import classes
 from ssl_robot.probing.regression import standardised
@@ -52,11 +52,11 @@ class Linear(Reading):
         right, guess = (
             resampling.means(torch.eq(y[test], answer).numpy(), weights) for answer in (said, wanted.commonest(parts))
         )
+        many = len(set(frames.episodes[parts.test].tolist()))
         return [
             Score(
                 wanted.name, "class", "accuracy", "", *resampling.interval(right), len(test), float(guess[0]),
-                len(set(frames.episodes[parts.test].tolist())), right[1:], self.layer,
-                f"softmax regression, penalty {_PENALTIES[best]:g}",
+                many, right[1:], self.layer, f"softmax regression, penalty {_PENALTIES[best]:g}", note=few(many),
             )
         ]  # fmt: skip
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ssl_robot.arena import Arena, Demonstrations, Places
 from ssl_robot.encoder import Card, Encoder, Layer
 from ssl_robot.errors import InputError
-from ssl_robot.probes import Acting, Score, of_roll_outs
+from ssl_robot.probes import Acting, Asked, Score, of_roll_outs
 from ssl_robot.probing import cloning
 from ssl_robot.probing.moments import check_sight, own_of
 from ssl_robot.probing.rollouts import Aimless, earned, played, unseen
@@ -102,7 +102,8 @@ class Policy(Acting):
             played(arena, self._clone(found, own, learner), begun, self.steps, found[0].sees)
             for found in self._taught(reader, frames, taught, learner)
         ]
-        return of_roll_outs(arena, rolled, chance, expert)
+        asked = Asked(self.layer, f"{self.learner} learner, {self.weights}", self.seed)
+        return of_roll_outs(arena, rolled, chance, expert, asked)
 
     def _learner(self) -> cloning.Learner:
         usual = cloning.LEARNERS[self.learner]

@@ -1,7 +1,7 @@
 """Where things are and which way they point, component by component; a camera's own place and joint angles too."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,14 +12,15 @@ from torch import Tensor
 from ssl_robot import cache
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Label, find_label
-from ssl_robot.probes import FEW_EPISODES, Reading, Score
+from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing import learned, regression, resampling
 from ssl_robot.probing.examination import Examination, Line, Table, elsewhere
 from ssl_robot.probing.quantities import unmet
 from ssl_robot.ranges import number
-from ssl_robot.readers import Reader
+from ssl_robot.readers import EncoderReader, Reader
 from ssl_robot.splits import Split, sessions_of, split
 
+_LEARNT = "The encoder was pre-trained on this file, by episode: it may have seen frames of the sessions tested here."
 _CELLS = 4  # a side: heads for vectors read maps coarsely, so that heads for map and vector are of like size
 
 
@@ -64,7 +65,11 @@ class Pose(Reading):
         self._labels(frames)
         if self.head in learned.ON_MAPS and self.layer != "map":
             raise InputError(f"The head '{self.head}' looks at a feature map: ask for --layer map.")
-        return self.score(cache.features(reader, frames, self.layer), frames)
+        scores = self.score(cache.features(reader, frames, self.layer), frames)
+        learnt = isinstance(reader, EncoderReader) and reader.encoder.card.origin.get("data") == frames.fingerprint
+        if not self.session or not learnt:
+            return scores
+        return [replace(score, note=f"{score.note} {_LEARNT}".strip()) for score in scores]
 
     def score(self, features: Tensor, frames: Frames, parts: Split | None = None) -> list[Score]:
         """Scores of features that are there already.
@@ -78,16 +83,16 @@ class Pose(Reading):
         labels = self._labels(frames)
         sessions = sessions_of(frames, self.session, self.session_gap) if self.session else None
         parts = split(frames, sessions=sessions) if parts is None else parts
-        exam = Examination.of(frames, parts)
-        tables = [Table.of(label, frames, parts, self.symmetric) for label in labels]
+        exam = Examination.of(frames, parts, sessions)
+        tables = [Table.of(label, frames, self.symmetric) for label in labels]
         shuffled = [table.taken(elsewhere(frames.episodes, self.seed)) for table in tables] if self.control else []
         predicted = self._predicted(features, [table.columns for table in (*tables, *shuffled)], parts)
         lines = [exam.lines(table, found) for table, found in zip((*tables, *shuffled), predicted, strict=True)]
-        few = _few(exam.tested if sessions is None else len(np.unique(sessions[frames.episodes[parts.test]])), self.by)
+        fewer = few(exam.tested if sessions is None else len(np.unique(sessions[frames.episodes[parts.test]])), self.by)
         scores: list[Score] = []
         for i, table in enumerate(tables):
             controls = lines[len(tables) + i] if self.control else None
-            notes = (few, exam.repeated(features, table))
+            notes = (fewer, exam.repeated(features, table))
             scores += [*self._scored(table, lines[i], controls, exam, notes), *self._still(table, exam)]
         return scores
 
@@ -145,7 +150,3 @@ class Pose(Reading):
 def _flat(features: Tensor) -> Tensor:
     """Vectors as they are, maps averaged to 4x4 cells: (frames, d)."""
     return features if features.ndim == 2 else F.adaptive_avg_pool2d(features, _CELLS).flatten(1)
-
-
-def _few(count: int, what: str) -> str:
-    return f"{count} test {what}{'s' if count > 1 else ''}: too few to trust." if count < FEW_EPISODES else ""

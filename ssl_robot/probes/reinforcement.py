@@ -14,7 +14,7 @@ import numpy as np
 
 from ssl_robot.arena import Arena, Demonstrations
 from ssl_robot.errors import InputError
-from ssl_robot.probes import Acting, Score, of_roll_outs
+from ssl_robot.probes import Acting, Asked, Score, of_roll_outs
 from ssl_robot.probing.moments import Eye, check_sight, own_of
 from ssl_robot.probing.rollouts import Aimless, earned, fresh, played, unseen
 from ssl_robot.probing.trials import check_installed, learnt, vector
@@ -74,4 +74,5 @@ class Reinforcement(Acting):
             world = vector(arena, eye, min(self.copies, arena.copies), scenes)
             actor = learnt(self.algorithm, world, self.interactions, seed)
             went.append(played(arena, actor, begun, look=reader.sees))
-        return of_roll_outs(arena, went, chance, earned(frames, np.arange(len(frames))))
+        asked = Asked(self.layer, f"{self.algorithm}, {self.interactions} interactions", self.seed)
+        return of_roll_outs(arena, went, chance, earned(frames, np.arange(len(frames))), asked)

@@ -38,13 +38,12 @@ class Table:
     still: Sequence[tuple[str, str, float]]
 
     @classmethod
-    def of(cls, label: Label, frames: Frames, parts: Split, symmetric: Sequence[str] = ()) -> "Table":
+    def of(cls, label: Label, frames: Frames, symmetric: Sequence[str] = ()) -> "Table":
         """The table of a label.
 
         Args:
             label: One of the collection's.
             frames: The collection.
-            parts: What does not vary among the training rows, or the test rows, counts as constant.
             symmetric: See ``quantities``.
 
         Raises:
@@ -61,7 +60,7 @@ class Table:
             found = quantity.columns(values)
             if not found.isfinite().all():
                 raise InputError(f"{label.name} has quaternions of length 0: ask for other labels with --target.")
-            if _moves(found[torch.from_numpy(parts.train)]) and _moves(found[torch.from_numpy(parts.test)]):
+            if _moves(found):
                 moving.append(quantity)
                 columns.append(found)
             else:
@@ -114,9 +113,16 @@ class Examination:
     weights: Sums
 
     @classmethod
-    def of(cls, frames: Frames, parts: Split) -> "Examination":
-        """The examination of a collection; two of the same one are resampled alike."""
-        return cls(parts, frames.episodes, resampling.counts(frames.episodes[parts.test]))
+    def of(cls, frames: Frames, parts: Split, sessions: NDArray[np.int64] | None = None) -> "Examination":
+        """The examination of a collection; two of the same one are resampled alike, by session where those are given.
+
+        Args:
+            frames: The collection.
+            parts: The division of its rows.
+            sessions: The session of each episode, (episodes,).
+        """
+        tested = frames.episodes[parts.test]
+        return cls(parts, frames.episodes, resampling.counts(tested if sessions is None else sessions[tested]))
 
     @property
     def tested(self) -> int:

@@ -174,3 +174,13 @@ def test_what_moves_names_no_session(memory) -> None:
         sessions_of(frames, "state:elbow")
     with pytest.raises(InputError, match="no label 'arm'"):
         sessions_of(frames, "arm")
+
+
+@pytest.mark.parametrize("each", [1, 5, 20])
+def test_long_sessions_are_dealt_as_evenly_as_short_ones(memory, each: int) -> None:
+    """The least hash of many episodes is small: by it, nearly all long sessions would be for the test."""
+    rng = np.random.default_rng(each)
+    frames = memory(rng.integers(0, 256, (80 * each, 2, 2, 3), np.uint8))
+    parts = split(frames, sessions=np.arange(80 * each) // each)
+    assert 0.4 < len(parts.train) / len(frames) < 0.8
+    assert 0.1 < len(parts.test) / len(frames) < 0.45

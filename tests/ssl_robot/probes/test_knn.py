@@ -26,3 +26,11 @@ def test_lengths_of_vectors_do_not_matter() -> None:
 def test_fewer_frames_than_neighbours_are_all_asked() -> None:
     bank, classes = torch.eye(3), torch.tensor([2, 0, 1])
     assert classify(bank, classes, bank).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.01, 0.001])
+def test_votes_are_counted_at_any_temperature(temperature: float) -> None:
+    """Classes apart are told: exp(1 / .001) is beyond any number."""
+    classes = torch.arange(50) % 5
+    bank = torch.eye(5)[classes] + 0.01
+    assert torch.equal(classify(bank, classes, bank, 20, temperature), classes)

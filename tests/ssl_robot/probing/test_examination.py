@@ -48,21 +48,25 @@ def test_what_does_not_vary_is_still(memory) -> None:
     rows[::2, 2] = 1  # the same rotation
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 3), np.uint8)
     frames = memory(images, None, {BODY.name: (BODY, rows)})
-    table = Table.of(BODY, frames, split(frames))
+    table = Table.of(BODY, frames)
     assert [quantity.name for quantity in table.moving] == ["x"]
     assert [(name, unit) for name, unit, _ in table.still] == [("z", "m"), ("rotation", "deg")]
     assert [value for _, _, value in table.still] == pytest.approx([0.02, 0])
 
 
-def test_what_varies_only_while_learning_cannot_be_examined(memory) -> None:
+def test_what_varies_only_while_learning_is_not_called_constant(memory) -> None:
+    """It has an error in its unit, and no R2 to speak of."""
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 3), np.uint8)
     values = np.linspace(0, 1, 40)[:, None].copy()
     label = Label.plain("a", 1)
     parts = split(memory(images))
     values[parts.test] = 0.5
-    table = Table.of(label, memory(images, None, {"a": (label, values)}), parts)
-    assert not table.moving
-    assert len(table.still) == 1
+    frames = memory(images, None, {"a": (label, values)})
+    table = Table.of(label, frames)
+    assert not table.still
+    r2, error = Examination.of(frames, parts).lines(table, table.columns[torch.from_numpy(parts.test)] + 0.1)
+    assert r2.values[0] == 0
+    assert error.values[0] == pytest.approx(0.1)
 
 
 def test_r2_of_a_rotation_is_that_of_all_its_numbers_together(memory) -> None:
@@ -71,7 +75,7 @@ def test_r2_of_a_rotation_is_that_of_all_its_numbers_together(memory) -> None:
     rows = np.column_stack([np.zeros((60, 2)), quaternions])
     frames = memory(random.integers(0, 256, (60, 2, 2, 3), np.uint8), None, {BODY.name: (BODY, rows)})
     parts = split(frames)
-    table, exam = Table.of(BODY, frames, parts), Examination.of(frames, parts)
+    table, exam = Table.of(BODY, frames), Examination.of(frames, parts)
     truth = table.columns[torch.from_numpy(parts.test)]
     guessed = truth + 0.1 * torch.from_numpy(random.normal(size=truth.shape))
     r2, error = exam.lines(table, guessed)
@@ -88,7 +92,7 @@ def test_resampled_scores_are_those_of_rows_that_count_several_times(memory) -> 
     label, values = Label.plain("a", 1), random.normal(size=(60, 1))
     frames = memory(random.integers(0, 256, (60, 2, 2, 3), np.uint8), [2] * 30, {"a": (label, values)})
     parts = split(frames)
-    table, exam = Table.of(label, frames, parts), Examination.of(frames, parts)
+    table, exam = Table.of(label, frames), Examination.of(frames, parts)
     truth = table.columns[torch.from_numpy(parts.test)]
     guessed = truth + 0.3 * torch.from_numpy(random.normal(size=truth.shape))
     r2, error = exam.lines(table, guessed)
