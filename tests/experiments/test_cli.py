@@ -134,3 +134,27 @@ def test_strengths_from_both_ways_of_saying_them(capsys, tmp_path, resets):
     assert "--blur.p is 'much'" in fails(capsys, *words[:4], "--blur.p", "much")
     assert "no 'rotation' whose strength" in fails(capsys, *words[:4], "--rotation.degrees=3")
     assert "hue.turn is 0.6" in fails(capsys, *words[:4], "--blur.p=.1", "--strengths", "hue.turn=0.6")
+
+
+def test_a_probe_says_what_its_settings_were_and_leaves_out_what_cannot_be_asked(capsys, resets):
+    """Pixels have no map to be shown beside the map; those that are asked for by name are refused instead."""
+    words = ["probe", "invariance", "random", str(resets.path), "--names", "flip", "--frames", "40", "--strengths", "1"]
+    assert cli.main([*words, "--seed", "5", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {score["seed"] for score in answer["scores"]} == {5}
+    assert set(answer["baselines"]) == {"pixels"}
+    assert cli.main(["probe", "pose", "random", str(resets.path), "--layer", "map", "--target", "block"]) == 0
+    assert "map" in capsys.readouterr().out
+    assert "no feature map" in fails(
+        capsys, "probe", "pose", "random", resets.path, "--layer", "map", "--baselines", "state"
+    )
+
+
+def test_blind_features_stand_beside_a_random_network_of_their_own_kind(capsys, resets):
+    words = ["probe", "pose", "blind:flip", str(resets.path), "--target", "block", "--baselines", "random", "--json"]
+    assert cli.main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    value = {(s["component"], s["metric"]): s["value"] for s in answer["scores"]}
+    plain = {(s["component"], s["metric"]): s["value"] for s in answer["baselines"]["random"]}
+    assert plain["x", "r2"] > value["x", "r2"] + 0.1
+    assert plain["y", "r2"] < value["y", "r2"] + 0.1
