@@ -1,7 +1,6 @@
 """Policies learnt and asked, one for each arm and seed. Finished ones are kept and not repeated."""
 
 import contextlib
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from ssl_robot.config import key
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.encoder import FILE, load
 from ssl_robot.errors import InputError
+from ssl_robot.experiments.studies._tables import listed
 from ssl_robot.experiments.studies._tasks import Task
 from ssl_robot.experiments.studies._trials import Trial
 from ssl_robot.probes.policy import Policy
@@ -123,12 +123,7 @@ def written(path: Path, came: Sequence[Came]) -> None:
             lines.append({**begun, "metric": metric, **{name: f"{value:.4f}" for name, value in score.items()}})
         if one.failure:
             lines.append({**begun, "failure": one.failure})
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for line in lines for name in line)))
-        writer.writeheader()
-        writer.writerows(lines)
-    partial.replace(path)
+    listed(path, lines)
 
 
 def markdown(came: Sequence[Came]) -> str:

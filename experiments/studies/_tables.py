@@ -1,7 +1,7 @@
 """A study's outcomes as CSV and as a table."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,11 @@ _LAST = ("loss", "spread", "directions", "rank")
 
 def written(path: Path, outcomes: Sequence[Outcome]) -> None:
     """One line for each trial: every component's R2 by both heads, and how training ended."""
-    lines = [_line(outcome) for outcome in outcomes]
+    listed(path, [_line(outcome) for outcome in outcomes])
+
+
+def listed(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    """Lines as CSV, whole or not at all; a line may lack what others have."""
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for line in lines for name in line)))
