@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 _LOOK = 2.0  # seconds between two looks at whether the parent lives
+_GRACE = 10.0  # seconds for a checkpoint
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -79,3 +80,5 @@ def _outlive_nobody(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK)
     os.kill(os.getpid(), signal.SIGTERM)  # a run writes its checkpoint first
+    time.sleep(_GRACE)
+    os._exit(1)  # what the run left would wait for another task for ever
