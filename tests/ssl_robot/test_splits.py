@@ -159,8 +159,8 @@ def labelled(memory, means: list[float], noise: float = 0.0):
 
 def test_sessions_are_told_by_gaps_between_means(memory) -> None:
     """In any order, and as a chain: what lies between two holds them together."""
-    frames = labelled(memory, [0.5, 0.1, 0.53, 0.12, 0.9, 0.56], noise=0.02)
-    assert sessions_of(frames, "state:rest", gap=0.1).tolist() == [1, 0, 1, 0, 2, 1]
+    frames = labelled(memory, [0.5, 0.1, 0.57, 0.12, 0.9, 0.65, 0.25], noise=0.02)
+    assert sessions_of(frames, "state:rest", gap=0.1).tolist() == [2, 0, 2, 0, 3, 2, 1]
     exact = labelled(memory, [3, 1, 3, 2])
     assert sessions_of(exact, "state:rest").tolist() == [2, 0, 2, 1]
 
