@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class Probe:
 
 def _limit(frames: "FrameStore") -> int:
     """Steps after which the recording's episodes were cut, as by ``--reset-every``; 0 if not all were cut alike."""
+    import numpy as np
+
     lengths = np.bincount(frames.episodes)
     cut = lengths[frames.column("truncated")[np.cumsum(lengths) - 1] > 0]
     # the last one may be shorter, where the recording had enough frames
