@@ -1,306 +1,249 @@
-"""Invariances x probes x seeds: which of them cost an encoder what control needs."""
+"""Invariances x probes x seeds: which of them cost an encoder what control needs, and what to train instead."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ssl_robot import __version__, backbones
-from ssl_robot.baselines import named
-from ssl_robot.baselines.blind import Averaged
-from ssl_robot.config import key, plain
-from ssl_robot.encoder import FILE, Card, Encoder, Layer, load
+from ssl_robot.auditing import remedy, runs
+from ssl_robot.auditing.bystanders import Bystander, bystanders, interview
+from ssl_robot.auditing.design import RECOMMENDED, UNTRAINED, Arm, Contrast, Study
+from ssl_robot.auditing.questions import Question
+from ssl_robot.auditing.runs import Lesson, Result, Task, perform, recalled, tasks
+from ssl_robot.auditing.verdicts import Finding, called, trained
+from ssl_robot.encoder import FILE, Card
 from ssl_robot.errors import InputError
 from ssl_robot.features import random_encoder, statistics
-from ssl_robot.frames import Frames, find_label
-from ssl_robot.invariances import Source
-from ssl_robot.methods import Method
-from ssl_robot.methods.simsiam import Simsiam
-from ssl_robot.pretrain import pretrain
+from ssl_robot.frames import Frames
+from ssl_robot.pretrain import check
 from ssl_robot.probes import Score
-from ssl_robot.probes.pose import Pose
-from ssl_robot.readers import EncoderReader
-from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
-from ssl_robot.training import Training
-from ssl_robot.verdicts import Finding, potential, trained
-from ssl_robot.workers import performed
 
-LAYERS: tuple[Layer, ...] = ("output", "map")
+_SAMPLE = 0.3  # minutes of training from which the length of a whole run is told
+_RESERVE = 256 * 2**20  # bytes that are left free
+
+
+class Crew(Protocol):
+    """What performs tasks, side by side or on many machines."""
+
+    def __call__(self, perform: Callable[[Any], Any], tasks: Sequence[Any], *, bar: "tqdm[Any]") -> Iterator[Any]:
+        """Results as they come.
+
+        Args:
+            perform: A function of a module.
+            tasks: What can be pickled.
+            bar: Moves on with every result.
+        """
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a trained audit compares.
+class Audited:
+    """What an audit came to.
 
     Attributes:
-        recipe: The recipe that invariances are added to or left out of.
-        invariances: Those asked about.
-        design: Add each to the recipe, or leave each out of it.
-        targets: Labels to read.
-        seeds: Pre-training runs per recipe.
-        backbone: Name of the network.
-        method: The objective.
-        training: How long and how fast; its seed is replaced.
+        questions: What was asked.
+        findings: Verdicts of every design, role and question.
+        results: Scores of the arms, the recommended one last, then of the bystanders.
+        study: What was, or would be, compared.
+        recommended: The recipe that the verdicts speak for; the one that the study began with, if they speak for none.
+        skipped: Invariances that no training was spent on, for exact blindness to them costs nothing.
+        beside: Names of the bystanders among the results.
     """
 
-    recipe: Recipe
-    invariances: tuple[str, ...]
-    targets: tuple[str, ...]
-    design: Literal["add_one_in", "leave_one_out"] = "add_one_in"
-    seeds: int = 5
-    backbone: str = "small"
-    method: Method = field(default_factory=Simsiam)
-    training: Training = field(default_factory=Training)
-
-    def check(self) -> None:
-        """Refuse what cannot be studied, before an hour is spent on the rest.
-
-        Raises:
-            InputError: If there is nothing to compare, no interval to be had, or no such backbone.
-        """
-        if not self.invariances:
-            raise InputError("There is nothing to ask about: name at least one of --invariances.")
-        if self.seeds < 2:
-            raise InputError(f"{self.seeds} seed(s) give no interval: ask for --seeds 2 or more, better 5.")
-        backbones.build(self.backbone, 0)
-        self.arms()
-
-    def asked(self) -> Recipe:
-        """The invariances asked about, at their strengths.
-
-        Raises:
-            InputError: If one is not known, or is to be left out of a recipe that lacks it.
-        """
-        if self.design == "add_one_in":
-            return Recipe.from_dict({name: {} for name in self.invariances})
-        self.arms()  # refuses those that the recipe lacks
-        strengths = self.recipe.as_dict()
-        return Recipe.from_dict({name: strengths[name] for name in self.invariances})
-
-    def arms(self) -> dict[str, Recipe]:
-        """The recipes to train, the common one first.
-
-        Raises:
-            InputError: If an invariance to add is in the recipe already, or one to leave out is not.
-        """
-        present = set(self.invariances) & set(self.recipe.names)
-        if self.design == "leave_one_out":
-            return {"reference": self.recipe, **{name: self.recipe.without(name) for name in self.invariances}}
-        if present:
-            raise InputError(
-                f"The recipe has {', '.join(sorted(present))} already: leave it out of --invariances, "
-                "or ask with --design leave_one_out."
-            )
-        return {"reference": self.recipe, **{name: self.recipe.having(name) for name in self.invariances}}
+    questions: Sequence[Question]
+    findings: Sequence[Finding]
+    results: Sequence[Result]
+    study: Study
+    recommended: Arm | None = None
+    skipped: Sequence[str] = ()
+    beside: Sequence[str] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True)
-class Result:
-    """Scores of one encoder on every target.
-
-    Attributes:
-        arm: Name of the arm.
-        seed: Pre-training seed.
-        scores: Per layer, the scores of all targets.
-        failure: Why there are none, if the run failed.
-    """
-
-    arm: str
-    seed: int
-    scores: Mapping[str, list[Score]]
-    failure: str = ""
+def lesson(frames: Frames, questions: Sequence[Question], others: Sequence[Frames] = ()) -> Lesson:
+    """What encoders learn from: all of a recording but episodes that begin like one the probes are examined on."""
+    examined = [q.frames.contents[q.frames.episodes[split(q.frames).test]] for q in questions if q.opened is None]
+    tested = np.unique(np.concatenate(examined)) if examined else np.empty(0, np.uint64)
+    return Lesson(frames, np.flatnonzero(~np.isin(frames.contents, tested)[frames.episodes]), others)
 
 
-def instant(
-    frames: Frames, targets: Sequence[str], recipe: Recipe, size: int, backbone: str = "wide"
-) -> tuple[list[Finding], list[Result]]:
-    """Potential harm: what features that are exactly blind to an invariance can no longer tell. No training.
-
-    Another time or camera cannot be averaged over from a frame alone: those are left to training.
-
-    Args:
-        frames: Frames with labels; many independent poses.
-        targets: Labels to read.
-        recipe: The invariances asked about, with their strengths.
-        size: Frames are resized to this.
-        backbone: Network with random weights whose features are averaged.
-
-    Returns:
-        The findings, and the scores behind them: plain features, blind ones, and raw pixels.
-    """
-    encoder = random_encoder(Card(backbone, size, *statistics(frames, np.arange(len(frames)))))
-    ask = Pose(target=tuple(targets), control=False)
-
-    with tqdm(total=2 + len(recipe.names), unit="encoder", desc="potential harm") as bar:
-        plain_scores = ask.ask(EncoderReader(encoder, "plain"), frames)
-        bar.update()
-        results = [
-            Result("pixels", 0, {"output": replace(ask, head="ridge").ask(named("pixels", frames), frames)}),
-            Result("plain", 0, {"output": plain_scores}),
-        ]
-        bar.update()
-        findings: list[Finding] = []
-        for name, item in zip(recipe.names, recipe.invariances, strict=True):
-            bar.update()
-            if isinstance(item, Source):
-                continue
-            averaged = Averaged(encoder, item, f"blind:{name}")
-            scores = ask.ask(averaged, frames)
-            results.append(Result(averaged.name, 0, {"output": scores}))
-            findings += potential(name, plain_scores, scores, "output")
-    return findings, results
-
-
-def run(study: Study, frames: Frames, probed: Frames, out: Path, workers: int = 2) -> list[Result]:
-    """Train every arm with every seed and probe it; finished runs are kept and not repeated.
-
-    Args:
-        study: What to compare.
-        frames: Frames to pre-train on.
-        probed: Frames with labels, for the probe; may be the same.
-        out: Folder for the runs.
-        workers: Processes side by side, one thread each.
+def prepared(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path) -> list[Task]:
+    """The tasks of a study, after a look at whether they can be done.
 
     Raises:
-        InputError: If a label or an invariance is not known, or fewer than two seeds are asked for.
+        InputError: If the study, its recipes or the disk do not allow for it.
     """
     study.check()
-    if workers < 1:
-        raise InputError(f"{workers} workers do nothing: ask for --workers 1 or more.")
-    for target in study.targets:
-        find_label(probed, target)
-    rows = _unexamined(frames, probed)
-    arms = study.arms()
-    tasks = [
-        _Task(study, arm, recipe, seed, frames, rows, probed, out)
-        for seed in range(study.seeds)
-        for arm, recipe in (*arms.items(), ("random", Recipe()))
-    ]
-    results = [_recalled(task) for task in tasks]
-    missing = [task for task, result in zip(tasks, results, strict=True) if result is None]
-    with tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="run", desc="trained audit") as bar:
-        fresh = list(performed(_perform, missing, workers, bar))
-    done = {(result.arm, result.seed): result for result in (*filter(None, results), *fresh)}
-    return [done[task.arm, task.seed] for task in tasks]
-
-
-def findings(study: Study, results: Sequence[Result]) -> list[Finding]:
-    """Verdicts on every invariance from the trained encoders, per layer; arms with failed runs are left out."""
-    by_arm = {arm: [r for r in results if r.arm == arm] for arm in {r.arm for r in results}}
-    whole = {arm for arm, runs in by_arm.items() if not any(r.failure for r in runs)}
-    asked = [name for name in study.invariances if name in whole]
-    if not asked or "reference" not in whole:
-        return []
-    found: list[Finding] = []
-    for layer in LAYERS:
-        scores = {arm: [r.scores[layer] for r in by_arm[arm]] for arm in whole}
-        pairs = {name: (scores["reference"], scores[name]) for name in asked}
-        if study.design == "leave_one_out":
-            pairs = {name: (having_not, having) for name, (having, having_not) in pairs.items()}
-        found += trained(study.design, pairs, scores["random"], layer)
+    if not any(question.role == "verdict" for question in questions):
+        raise InputError(
+            "There is nothing to ask of the encoders: the recording has no labels; give --policy DEMOS.h5."
+        )
+    arms = list(study.arms().values())
+    for arm in arms:
+        if arm.trained:
+            check(learnt.frames, learnt.rows, arm.recipe, learnt.others)
+    found = tasks(study, arms, learnt, questions, out)
+    _check_room(study, [task for task in found if not (task.folder / FILE).is_file()], out)
     return found
 
 
-@dataclass(frozen=True)
-class _Task:
-    study: Study
-    arm: str
-    recipe: Recipe
-    seed: int
-    frames: Frames
-    rows: NDArray[np.int64]
-    probed: Frames
-    out: Path
+def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew) -> Audited:
+    """Train every arm with every seed and ask; then train what the verdicts recommend, and ask that too.
 
-    @property
-    def training(self) -> Training:
-        return Training(**{**asdict(self.study.training), "seed": self.seed})
+    Args:
+        study: What to compare.
+        learnt: What to learn from.
+        questions: What to ask.
+        out: Folder for the runs; finished ones in it are not repeated.
+        crew: What performs the tasks.
 
-    @property
-    def folder(self) -> Path:
-        """Named by everything the encoder depends on."""
-        recipe = "random" if self.arm == "random" else list(self.recipe.as_dict().items())  # their order counts
-        content = (
-            __version__,
-            torch.__version__,
-            recipe,
-            self.training,
-            self.study.method,
-            self.study.backbone,
-            self.frames.fingerprint,
-            self.rows.tolist(),
+    Raises:
+        InputError: If it cannot be done.
+    """
+    results = _performed(prepared(study, learnt, questions, out), crew, "trained audit")
+    findings = verdicts(study.contrasts(), questions, results)
+    arm = remedy.recommended(study, findings)
+    begun = study.arms()[study.start]
+    if findings and (arm.recipe, arm.remedies) != (begun.recipe, begun.remedies):
+        results += _performed(tasks(study, [arm], learnt, questions, out), crew, "recommended recipe")
+        findings += verdicts([Contrast(RECOMMENDED, "remedy", study.start, RECOMMENDED)], questions, results)
+    return Audited(questions, findings, results, study, arm)
+
+
+def verdicts(contrasts: Sequence[Contrast], questions: Sequence[Question], results: Sequence[Result]) -> list[Finding]:
+    """Verdicts on every contrast; arms with a failed run are left out.
+
+    Args:
+        contrasts: What is set against what.
+        questions: What was asked; those about mechanism carry no verdict.
+        results: Answers of every arm and seed.
+    """
+    by_arm = {arm: [r for r in results if r.arm == arm] for arm in dict.fromkeys(r.arm for r in results)}
+    whole = {arm: of for arm, of in by_arm.items() if not any(r.failure for r in of)}
+    asked = [c for c in contrasts if c.without in whole and c.having in whole]
+    if not asked or UNTRAINED not in whole:
+        return []
+    found: list[Finding] = []
+    for question in questions:
+        if question.role == "mechanism":
+            continue
+        scores = {
+            arm: [r.answers[question.key] for r in of] for arm, of in whole.items() if question.key in of[0].answers
+        }
+        start = scores.get(UNTRAINED) or [scores[asked[0].without][0]] * len(scores[asked[0].without])
+        found += trained(question, asked, scores, start)
+    return called(found)
+
+
+def _scores(question: Question, arms: Mapping[str, Sequence[Result]]) -> dict[str, list[Sequence[Score]]]:
+    """Answers to one question by arm, seed by seed; those that were not asked have none."""
+    key = question.key
+    return {arm: [r.answers[key] for r in of] for arm, of in arms.items() if all(key in r.answers for r in of)}
+
+
+def _blank(scores: Sequence[Sequence[Score]]) -> list[Sequence[Score]]:
+    """What stands for an untrained encoder where it has no such part: features that say nothing."""
+    return [[replace(score, value=score.chance) for score in seed] for seed in scores]
+
+
+def interviewed(names: Sequence[str], questions: Sequence[Question], like: Card, out: Path, crew: Crew) -> list[Result]:
+    """Answers of baselines and of encoders that are there already."""
+    listed: list[Bystander] = bystanders(names, questions, like, out)
+    with tqdm(total=len(listed), unit="encoder", desc="beside") as bar:
+        done = {result.arm: result for result in crew(interview, listed, bar=bar)}
+    return [done[one.name] for one in listed]
+
+
+def card(frames: Frames, size: int, backbone: str) -> Card:
+    """What an encoder of this audit would know of its frames."""
+    return Card(backbone, size, *statistics(frames, np.arange(len(frames))))
+
+
+def _performed(listed: Sequence[Task], crew: Crew, what: str) -> list[Result]:
+    """What has not been done, done, and the rest recalled, in the order given."""
+    unlike = {task.folder.name: task for task in _unlike(listed)}
+    missing = [task for task in unlike.values() if not task.done]
+    fresh: dict[str, Result] = {}
+    with tqdm(total=len(unlike), initial=len(unlike) - len(missing), unit="run", desc=what) as bar:
+        for result in crew(perform, missing, bar=bar):
+            runs.keep(unlike[result.folder], result)
+            fresh[result.folder] = result
+    return [replace(fresh[t.folder.name], arm=t.arm.name) if t.folder.name in fresh else recalled(t) for t in listed]
+
+
+def _unlike(listed: Sequence[Task]) -> list[Task]:
+    """Tasks of which no two write to the same folder: arms of one recipe are one run."""
+    return list({task.folder: task for task in listed}.values())
+
+
+def _check_room(study: Study, missing: Sequence[Task], out: Path) -> None:
+    """Refuse a study that would fill the disk.
+
+    Raises:
+        InputError: If there is less room than its encoders take.
+    """
+    weights = sum(p.numel() for p in random_encoder(Card(study.backbone, 64, (0.5,) * 3, (0.2,) * 3)).parameters())
+    needed = 4 * weights * (len(missing) + 8) + _RESERVE * bool(missing)  # checkpoints hold several copies
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"{place} has {free / 2**20:,.0f} MB left and {len(missing)} runs take about {needed / 2**20:,.0f}: make "
+            "room, or choose another --out."
         )
-        return self.out / "runs" / f"{self.arm}-{self.seed}-{key(*content)[:8]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study would take.
+
+    Attributes:
+        runs: Encoders, those that are there already among them.
+        train: Encoders that are to be trained.
+        ask: Answers that are to be had.
+        seconds: Of one training run, and of all questions to one encoder, on one thread.
+        workers: Runs side by side.
+    """
+
+    runs: int
+    train: int
+    ask: int
+    seconds: tuple[float, float]
+    workers: int
 
     @property
-    def answer(self) -> Path:
-        """Named by what was asked on top."""
-        return self.folder / f"scores-{key(__version__, self.questions, self.probed.fingerprint)[:8]}.json"
-
-    @property
-    def questions(self) -> list[Pose]:
-        """One for each layer."""
-        return [Pose(target=self.study.targets, layer=layer, control=False) for layer in LAYERS]
+    def minutes(self) -> float:
+        """About how long it would take."""
+        return (self.train * self.seconds[0] + self.ask * self.seconds[1]) / self.workers / 60
 
 
-def _unexamined(frames: Frames, probed: Frames) -> NDArray[np.int64]:
-    """Rows whose episode does not begin like one of the probe's test episodes."""
-    examined = np.unique(probed.contents[probed.episodes[split(probed).test]])
-    return np.flatnonzero(~np.isin(frames.contents, examined)[frames.episodes])
+def plan(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew, workers: int) -> Plan:
+    """What a study would take, from half a minute of its own work.
+
+    Raises:
+        InputError: If it cannot be done.
+    """
+    listed = _unlike(prepared(study, learnt, questions, out))
+    train = [task for task in listed if task.arm.trained and not (task.folder / FILE).is_file()]
+    ask = [task for task in listed if not task.done]
+    seconds = (0.0, 0.0)
+    if ask:
+        with tqdm(total=1, unit="run", desc="calibration", leave=False) as bar:
+            seconds = next(iter(crew(_calibrate, [next(iter(train), ask[0])], bar=bar)))
+    return Plan(len(listed), len(train), len(ask), seconds, workers)
 
 
-def _perform(task: _Task) -> Result:
-    """Train one encoder and put every question to it."""
-    try:
-        reader = EncoderReader(_encoder(task), task.arm)
-        scores: dict[str, list[Score]] = {ask.layer: ask.ask(reader, task.probed) for ask in task.questions}
-    except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
-        return Result(task.arm, task.seed, {}, str(error) or type(error).__name__)
-    result = Result(task.arm, task.seed, scores)
-    _remember(task, result)
-    return result
-
-
-def _encoder(task: _Task) -> Encoder:
-    if (task.folder / FILE).is_file():
-        return load(task.folder)
-    if task.arm == "random":
-        card = Card(task.study.backbone, task.training.size, *statistics(task.frames, task.rows))
-        encoder = random_encoder(card, task.seed)
-        task.folder.mkdir(parents=True, exist_ok=True)
-        encoder.save(task.folder / FILE)
-        return encoder
-    study = task.study
-    return pretrain(
-        task.frames,
-        task.rows,
-        study.method,
-        task.recipe,
-        study.backbone,
-        task.training,
-        task.folder,
-        quiet=True,
-        resume=True,
-    )
-
-
-def _remember(task: _Task, result: Result) -> None:
-    partial = task.answer.with_suffix(".partial")
-    values = {layer: [{**vars(s), "resampled": []} for s in scores] for layer, scores in result.scores.items()}
-    partial.write_text(json.dumps(plain(values)))
-    partial.replace(task.answer)
-
-
-def _recalled(task: _Task) -> Result | None:
-    if not task.answer.is_file():
-        return None
-    values = json.loads(task.answer.read_text())
-    scores = {layer: [Score(**{**item, "resampled": np.empty(0)}) for item in items] for layer, items in values.items()}
-    return Result(task.arm, task.seed, scores)
+def _calibrate(task: Task) -> tuple[float, float]:
+    """Seconds of a whole training run, from a part of one, and of all its questions."""
+    with tempfile.TemporaryDirectory() as folder:
+        short = replace(
+            task,
+            arm=replace(task.arm, trained=True),
+            out=Path(folder),
+            training=replace(task.training, max_minutes=0.3),
+        )
+        return runs.timed(short)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.frames import Frames
 from ssl_robot.recipes import Recipe
-from ssl_robot.verdicts import Finding
 
 COLOURS = {"hurts": "#c0392b", "helps": "#1e8449", "negligible": "#5d6d7e", "no_evidence": "#b2babb"}
 _SHOWN = 5

@@ -75,7 +75,7 @@ def pretrain(
         KeyboardInterrupt: After Ctrl-C, when a checkpoint is written.
         SystemExit: After SIGTERM, likewise.
     """
-    _check(frames, rows, recipe, others)
+    check(frames, rows, recipe, others)
     origin = {**_origin(frames, method, remedies, training), "start": print_of(start)}
     card = Card(backbone, training.size, *statistics(frames, rows), recipe.as_dict(), origin)
     if out is not None:
@@ -95,7 +95,12 @@ def pretrain(
     return run.finished(folder, records)
 
 
-def _check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequence[Frames]) -> None:
+def check(frames: Frames, rows: NDArray[np.int64], recipe: Recipe, others: Sequence[Frames]) -> None:
+    """Refuse frames that cannot show what a recipe asks for.
+
+    Raises:
+        InputError: If there are too few, or they lack another camera or another time.
+    """
     if len(rows) < 8:
         raise InputError(f"{len(rows)} frames are too few to pre-train on: record hundreds, better thousands.")
     if len(recipe.views) < 2:

@@ -1,9 +1,11 @@
 """From findings to one page: what each invariance cost, in words, in a table and in a picture."""
 
 import base64
+import csv
+import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ import jinja2
 import numpy as np
 
 from ssl_robot import config, plots
-from ssl_robot.audit import Result, Study
+from ssl_robot.audit import Audited
+from ssl_robot.auditing import remedy
+from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.frames import Frames
 from ssl_robot.probes import Score
-from ssl_robot.recipes import Recipe
+from ssl_robot.recipes import name_of
 from ssl_robot.splits import split
-from ssl_robot.verdicts import Finding
 
 _WORDS = {"hurts": "hurts", "helps": "helps", "negligible": "does not matter", "no_evidence": "no evidence"}
+
+
+RECORD, PAGE = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -26,41 +32,41 @@ class About:
     """What was audited.
 
     Attributes:
-        study: What was compared.
+        audited: What came out.
         frames: Frames pre-trained on.
         probed: Frames the probe read.
-        design: How arms differ; empty if only potential harm was asked for.
+        command: What makes the page again.
     """
 
-    study: Study
+    audited: Audited
     frames: Frames
     probed: Frames
-    design: str
+    command: str
 
 
-def write(out: Path, about: About, found: Sequence[Finding], results: Sequence[Result]) -> Path:
+def write(out: Path, about: About) -> Path:
     """Write ``report.html``, ``report.json`` and ``scores.csv``, and the plots as PNG.
 
     Args:
         out: Folder, which exists.
-        about: What was audited.
-        found: Verdicts.
-        results: Scores behind them; failed runs are named on the page.
+        about: What was audited, and what came out.
 
     Returns:
         Path of the page.
     """
-    (out / "scores.csv").write_text(_csv(results))
-    (out / "report.json").write_text(json.dumps(_json(about, found, results), indent=1))
+    audited = about.audited
+    found = audited.findings
+    (out / "scores.csv").write_text(_csv(audited))
+    (out / RECORD).write_text(json.dumps(_json(about), indent=1))
     figures: dict[str, bytes] = {
-        design: plots.effects([f for f in found if f.design == design and f.layer == "output"])
+        design: plots.effects([f for f in found if f.design == design and f.role == "verdict"])
         for design in dict.fromkeys(f.design for f in found)
     }
-    pictures: dict[str, bytes] = {"views": plots.views(about.probed, about.study.asked()), **figures}
+    pictures: dict[str, bytes] = {"views": plots.views(about.probed, audited.study.asked), **figures}
     for name, picture in pictures.items():
         (out / f"{name}.png").write_bytes(picture)
-    page = _page(about, found, results, {name: base64.b64encode(data).decode() for name, data in pictures.items()})
-    path = out / "report.html"
+    page = _page(about, {name: base64.b64encode(data).decode() for name, data in pictures.items()})
+    path = out / PAGE
     path.write_text(page)
     return path
 
@@ -70,7 +76,7 @@ def summary(found: Sequence[Finding]) -> str:
     lines = []
     for name in dict.fromkeys(f.invariance for f in found):
         for design in dict.fromkeys(f.design for f in found):
-            rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
+            rows = [f for f in found if (f.design, f.invariance, f.role) == (design, name, "verdict")]
             if rows:  # none where a run failed
                 lines.append(_sentence(design, name, rows))
     return "\n".join(lines)
@@ -81,7 +87,7 @@ def headline(found: Sequence[Finding]) -> str:
     design = found[-1].design
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(f.invariance for f in found if f.design == design):
-        rows = [f for f in found if (f.design, f.invariance, f.layer) == (design, name, "output")]
+        rows = [f for f in found if (f.design, f.invariance, f.role) == (design, name, "verdict")]
         groups.setdefault(_overall({row.verdict for row in rows}), []).append(name)
     starts = {
         "hurts": "Could hurt" if design == "potential" else "Hurts",
@@ -123,93 +129,98 @@ def _effect(row: Finding) -> str:
     return f"{row.what} ({row.without:.0f} to {row.having:.0f} {row.unit})"
 
 
-def _csv(results: Sequence[Result]) -> str:
-    lines = ["arm,seed,layer,target,component,metric,unit,value,low,high,n,chance"]
-    for result in results:
-        for layer, scores in result.scores.items():
-            lines += [",".join(map(str, (result.arm, result.seed, layer, *_cells(score)))) for score in scores]
-    return "\n".join(lines) + "\n"
+def _csv(audited: Audited) -> str:
+    """A line for each score of each arm and seed."""
+    names = [item.name for item in fields(Score) if item.name != "resampled"]
+    lines = [["arm", "seed", "probe", "role", "part", *names]]
+    for result in audited.results:
+        for question in audited.questions:
+            for score in result.answers.get(question.key, ()):
+                asked = (result.arm, result.seed, question.name, question.role, question.part)
+                lines.append([str(value) for value in (*asked, *(getattr(score, name) for name in names))])
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
 
 
-def _cells(score: Score) -> tuple[Any, ...]:
-    return tuple(value for name, value in vars(score).items() if name != "resampled")
-
-
-def _json(about: About, found: Sequence[Finding], results: Sequence[Result]) -> dict[str, Any]:
+def _json(about: About) -> dict[str, Any]:
+    audited = about.audited
+    arms = [*audited.study.arms().values(), *([audited.recommended] if audited.recommended else [])]
     return {
-        "verdicts": [vars(finding) for finding in found],
-        "arms": [{"name": n, "recipe": r.as_dict()} for n, r in about.study.arms().items()] if about.design else [],
-        "recommended": recommended(about.study, found).as_dict(),
-        "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in results if r.failure],
+        "verdicts": [vars(finding) for finding in audited.findings],
+        "arms": [
+            {
+                "name": arm.name,
+                "recipe": arm.recipe.as_dict(),
+                "remedies": {name_of(item): config.plain(item) for item in arm.remedies},
+                "runs": [r.folder for r in audited.results if r.arm == arm.name and r.folder],
+            }
+            for arm in arms
+        ],
+        "recommended": audited.recommended.recipe.as_dict() if audited.recommended else {},
+        "closed": _closed(audited),
+        "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in audited.results if r.failure],
         "about": _facts(about),
     }
 
 
-def recommended(study: Study, found: Sequence[Finding]) -> Recipe:
-    """The recipe with what helped some component and hurt none, and without what hurt any.
-
-    What neither helped nor hurt stays as it was in the recipe that the study began with.
-    """
-    recipe = study.recipe
-    for name, item in zip(study.invariances, study.asked().invariances, strict=True):
-        verdicts = {f.verdict for f in found if (f.invariance, f.layer) == (name, "output") and f.design != "potential"}
-        if "hurts" in verdicts and name in recipe.names:
-            recipe = recipe.without(name)
-        elif "helps" in verdicts and "hurts" not in verdicts and name not in recipe.names:
-            recipe = recipe.having(name, **vars(item))
-    return recipe
+def _closed(audited: Audited) -> dict[str, float]:
+    return remedy.closed(audited.findings, audited.results, audited.study.start)
 
 
 def _facts(about: About) -> dict[str, Any]:
-    parts = split(about.probed)
+    study, parts = about.audited.study, split(about.probed)
     return {
+        "command": about.command,
         "frames to pre-train on": len(about.frames),
         "probe frames: training + validation + test": " + ".join(
             str(len(rows)) for rows in (parts.train, parts.validation, parts.test)
         ),
         "fingerprints": f"{about.frames.fingerprint}, {about.probed.fingerprint}",
-        "seeds": about.study.seeds if about.design else "one random network, no training",
-        "design": about.design.replace("_", " ") or "potential harm only",
-        "recipe to start from": config.plain(about.study.recipe.as_dict()),
-        "method": config.plain(about.study.method) if about.design else "none",
-        "backbone": about.study.backbone if about.design else "none",
-        "training": config.plain(about.study.training) if about.design else "none",
+        "seeds": study.seeds,
+        "design": study.design.replace("_", " "),
+        "full recipe": config.plain(study.recipe.as_dict()),
+        "plain recipe": config.plain(study.base.as_dict()),
+        "method": config.plain(study.method),
+        "backbone": study.backbone,
+        "training": config.plain(study.training),
         **config.surroundings(),
     }
 
 
-def _page(about: About, found: Sequence[Finding], results: Sequence[Result], pictures: dict[str, str]) -> str:
-    names = list(dict.fromkeys(f.invariance for f in found))
+def _page(about: About, pictures: dict[str, str]) -> str:
+    audited = about.audited
+    names = list(dict.fromkeys(f.invariance for f in audited.findings))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ssl_robot"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     return environment.get_template("report.html").render(
-        headline=headline(found),
-        sentences=summary(found).splitlines(),
-        found=sorted(found, key=lambda f: (f.layer != "output", names.index(f.invariance))),
-        designs=list(dict.fromkeys(f.design for f in found)),
+        headline=headline(audited.findings),
+        sentences=summary(audited.findings).splitlines(),
+        found=sorted(audited.findings, key=lambda f: (f.role != "verdict", names.index(f.invariance))),
+        designs=list(dict.fromkeys(f.design for f in audited.findings)),
         words=_WORDS,
-        baselines=_baselines(results),
-        failed=[r for r in results if r.failure],
+        baselines=_baselines(audited),
+        failed=[r for r in audited.results if r.failure],
         pictures=pictures,
         facts=_facts(about),
-        recommended=recommended(about.study, found).as_dict() if about.design else {},
-        trained=bool(about.design),
+        recommended=audited.recommended.recipe.as_dict() if audited.recommended else {},
+        trained=audited.recommended is not None,
     )
 
 
-def _baselines(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Mean test score of every arm on the vector, for the table at the end of the page."""
+def _baselines(audited: Audited) -> list[dict[str, Any]]:
+    """Mean test score of every arm, for the table at the end of the page."""
     rows = []
-    for arm in dict.fromkeys(result.arm for result in results if not result.failure):
-        runs = [result.scores["output"] for result in results if result.arm == arm and not result.failure]
-        cells = [
-            {
-                "name": f"{s.target} {s.component} {'R2' if s.metric == 'r2' else s.unit or 'error'}",
-                "value": float(np.mean(values)),
-            }
-            for s, values in ((runs[0][i], [run[i].value for run in runs]) for i in range(len(runs[0])))
-        ]
+    decisive = [question for question in audited.questions if question.role == "verdict"]
+    for arm in dict.fromkeys(result.arm for result in audited.results if not result.failure):
+        runs = [result for result in audited.results if result.arm == arm and not result.failure]
+        cells = []
+        for question in decisive:
+            scores = [run.answers[question.key] for run in runs if question.key in run.answers]
+            for i, s in enumerate(scores[0] if scores else ()):
+                name = f"{s.target} {s.component} {'R2' if s.metric == 'r2' else s.unit or s.metric}"
+                cells.append({"name": name, "value": float(np.mean([run[i].value for run in scores]))})
         rows.append({"arm": arm, "seeds": len(runs), "cells": cells})
     return rows

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_robot import backbones, capacity, checkpoints, interrupts
+from ssl_robot import backbones, capacity, checkpoints, interrupts, projection
 from ssl_robot.distributed import synchronised
 from ssl_robot.encoder import FILE, Encoder
 from ssl_robot.errors import InputError
@@ -283,6 +283,7 @@ class Run:
         encoder = self.encoder.eval().requires_grad_(False).cpu()
         if out is not None:
             encoder.save(out / FILE)
+            projection.save(getattr(self.inner, "objective", self.inner), out)  # a remedy wraps the method's
             if records.epochs:
                 (out / CURVE).write_bytes(curve(records.epochs))
             write_summary(out, self._summary())

@@ -32,3 +32,19 @@ def asked(name: str, having: Sequence[str], without: Sequence[str], strengths: S
         except ValueError:
             raise InputError(f"--{path} is '{value}', but must be a number.") from None
     return Recipe.found(name).edited(having, without, changes)
+
+
+def doses(sweeps: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Strengths to compare, from texts like ``rotation.degrees=5,45,180``.
+
+    Raises:
+        InputError: If one is written otherwise.
+    """
+    found = {}
+    for text in sweeps:
+        path, _, values = text.partition("=")
+        try:
+            found[path] = tuple(float(value) for value in values.split(","))
+        except ValueError:
+            raise InputError(f"'--sweep {text}' names no strengths: write it as rotation.degrees=5,45,180.") from None
+    return found

@@ -1,15 +1,24 @@
 """Ask which invariances cost control what it needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from ssl_robot.audit import Study
+    from collections.abc import Sequence
+
+    from ssl_robot.audit import Audited, Crew
+    from ssl_robot.auditing.design import Study
+    from ssl_robot.auditing.questions import Question
+    from ssl_robot.auditing.runs import Lesson
+    from ssl_robot.auditing.verdicts import Finding
     from ssl_robot.datasets.store import FrameStore
-    from ssl_robot.recipes import Recipe
+
+_USUAL, _QUICK = {"epochs": 20, "seeds": 5}, {"epochs": 5, "seeds": 3}
+_QUICK_FRAMES = 4000
 
 
 @dataclass(frozen=True)
@@ -18,76 +27,210 @@ class Audit:
 
     Attributes:
         data: Recording to pre-train on.
-        out: Folder for the report; finished runs in it are not repeated.
+        out: Folder for the report and the runs.
         probe_frames: Recording with labels for the probe, best of independent poses; the same one if not given.
-        instant: Only the potential harm: no training.
-        invariances: Those to ask about.
+        policy: Demonstrations: a policy is cloned from each and rolled out in the world that it names.
+        encoder: Encoders that are there already (a run, a file, timm:NAME): they are asked, and nothing is trained.
+        instant: Only the potential harm: what exact blindness would cost features of a random network, or of --encoder;
+            no training.
+        quick: A first answer within about ten minutes on two cores: 3 seeds, 5 epochs, 4,000 frames.
+        dry_run: Print what would be run and about how long it takes, from half a minute of calibration.
+        resume: Go on with the audit in --out: what is finished there is not repeated.
+        design: Leave each invariance out of --recipe, add each to --base, or both.
+        invariances: Those to ask about; all of the recipe's if not given.
+        groups: Kinds of invariances that are also left out, or added, together, for they mask each other: geometry,
+            colour, filter or source.
+        sweep: Strengths to compare, as rotation.degrees=5,45,180.
+        skip_harmless: Train nothing for invariances of which exact blindness would cost nothing.
         target: Labels to read; all but the actions if not given.
-        design: Add each invariance to the recipe, or leave each out of it.
-        recipe: Recipe to start from, or a YAML file.
-        strengths: Strengths to change in it, as in --crop.scale 0.5.
+        recipe: Full recipe, or a YAML file.
+        base: Plain recipe, to which invariances are added.
+        strengths: Strengths to change in the full recipe; --rotation.degrees 30 says the same as rotation.degrees=30.
+        having: Invariances to add to the full recipe.
+        without: Invariances to leave out of it from the start.
+        method: Objective, with the settings that learn within minutes on thousands of frames.
         backbone: Network to train.
-        epochs: Passes over the frames.
-        batch_size: Frames per step.
-        lr: Learning rate at batch 256.
+        epochs: Passes over the frames; 0: 20, or what --quick says.
+        batch_size: Frames per step; 0: as the method has it.
+        lr: Learning rate at batch 256; 0: as the method has it.
         size: Height and width of the views.
-        seeds: Pre-training runs per recipe; the unit of the intervals.
+        seeds: Pre-training runs per recipe, the unit of the intervals; 0: 5, or what --quick says.
+        first_seed: The first of them.
         workers: Runs side by side, one thread each.
+        ray: Address of a Ray cluster to run on, auto, or local; this machine alone if not given.
+        baselines: What is shown beside; given without a name, nothing.
         camera: Camera to look through; the first one if not given.
+        json: Print report.json instead of the verdicts in words.
     """
 
     data: Positional[Path]
     out: Path
     probe_frames: Path | None = None
+    policy: tuple[Path, ...] = ()
+    encoder: tuple[str, ...] = ()
     instant: bool = False
-    invariances: tuple[str, ...] = ("rotation", "flip", "hue")
+    quick: bool = False
+    dry_run: bool = False
+    resume: bool = False
+    design: Literal["leave_one_out", "add_one_in", "both"] = "leave_one_out"
+    invariances: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()
+    skip_harmless: bool = False
     target: tuple[str, ...] = ()
-    design: Literal["add_one_in", "leave_one_out"] = "add_one_in"
-    recipe: str = "crop"
+    recipe: str = "simsiam"
+    base: str = "crop"
     strengths: tuple[str, ...] = ()
+    having: Annotated[tuple[str, ...], arg(name="with")] = ()
+    without: tuple[str, ...] = ()
+    method: str = "simsiam"
     backbone: str = "small"
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float = 2.0
+    epochs: int = 0
+    batch_size: int = 0
+    lr: float = 0.0
     size: int = 64
-    seeds: int = 5
+    seeds: int = 0
+    first_seed: int = 0
     workers: int = 2
+    ray: str | None = None
+    baselines: tuple[str, ...] = ("pixels", "state")
     camera: str | None = None
+    json: bool = False
 
     def run(self) -> int:
         """Potential harm first, then what training made of it, then the page."""
-        from ssl_robot import audit, report
+        from ssl_robot import report
         from ssl_robot.datasets.store import FrameStore
-        from ssl_robot.experiments.commands._recipe import asked
+        from ssl_robot.errors import InputError
 
+        if self.workers < 1:
+            raise InputError(f"{self.workers} workers do nothing: ask for --workers 1 or more.")
         frames = FrameStore(self.data, self.camera)
         probed = FrameStore(self.probe_frames or self.data, self.camera)
-        study = self._study(probed, asked(self.recipe, (), (), self.strengths))
-        if not self.instant:
-            study.check()
-        self.out.mkdir(parents=True, exist_ok=True)
-        found, results = audit.instant(probed, study.targets, study.asked(), self.size)
-        trained: list[audit.Result] = []
-        if not self.instant:
-            trained = audit.run(study, frames, probed, self.out, self.workers)
-            found = [*found, *audit.findings(study, trained)]
-        about = report.About(study, frames, probed, "" if self.instant else self.design)
-        page = report.write(self.out, about, found, [*results, *trained])
-        print(report.summary(found))
-        print(page)
+        study = self._study()
+        questions = self._questions(study, probed)
+        if self.dry_run:
+            print(self._planned(study, self._lesson(frames, questions), questions))
+            return 0
+        audited = self._audited(study, frames, questions)
+        page = report.write(self.out, report.About(audited, frames, probed, self._words()))
+        print((self.out / report.RECORD).read_text() if self.json else f"{report.summary(audited.findings)}\n{page}")
         return 0
 
-    def _study(self, probed: "FrameStore", recipe: "Recipe") -> "Study":
-        from ssl_robot.audit import Study
-        from ssl_robot.errors import InputError
-        from ssl_robot.frames import find_label
+    def _study(self) -> "Study":
+        """What is compared, with the method's own settings where nothing else is said."""
+        import ssl_robot.methods
+        from ssl_robot import catalogue
+        from ssl_robot.auditing.design import Study
+        from ssl_robot.experiments.commands._recipe import asked, doses
+        from ssl_robot.recipes import Recipe
         from ssl_robot.training import Training
 
-        names = self.target or tuple(name for name in probed.label_names if name != "actions")
-        targets = tuple(find_label(probed, name).name for name in names)
-        if not self.invariances:
-            raise InputError("There is nothing to ask about: name at least one of --invariances.")
-        if not targets:
-            raise InputError(f"{probed.path} has no labels: an audit needs poses or states to ask about.")
-        training = Training(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, size=self.size)
-        return Study(recipe, self.invariances, targets, self.design, self.seeds, self.backbone, training=training)
+        usual = _QUICK if self.quick else _USUAL
+        cls = catalogue.found(ssl_robot.methods, self.method)
+        said = {"epochs": self.epochs or usual["epochs"], "batch_size": self.batch_size, "lr": self.lr}
+        changes = {**{name: value for name, value in said.items() if value}, "size": self.size}
+        return Study(
+            asked(self.recipe, self.having, self.without, self.strengths), Recipe.found(self.base), self.invariances,
+            self.design, self.groups, doses(self.sweep), self.seeds or usual["seeds"], self.first_seed, self.backbone,
+            cls.made("small", {}), Training.of(cls, "small", changes),
+        )  # fmt: skip
+
+    def _questions(self, study: "Study", probed: "FrameStore") -> "list[Question]":
+        from ssl_robot.experiments.commands._questions import acting, mechanism, reading
+
+        asked = [*reading(probed, self.target, study, brief=self.quick), *acting(self.policy, self.camera)]
+        return [*asked, *mechanism(probed, study)]
+
+    def _lesson(self, frames: "FrameStore", questions: "Sequence[Question]") -> "Lesson":
+        """The frames to learn from, and the same moments through other cameras; for a quick answer not all."""
+        import numpy as np
+
+        from ssl_robot import audit
+        from ssl_robot.datasets.store import FrameStore
+
+        others = [FrameStore(self.data, name) for name in frames.schema.cameras if name != frames.camera]
+        learnt = audit.lesson(frames, questions, others)
+        if not self.quick or len(learnt.rows) <= _QUICK_FRAMES:
+            return learnt
+        starts = np.flatnonzero(np.diff(frames.episodes[learnt.rows], prepend=-1))  # whole episodes, so that time shows
+        end = starts[np.searchsorted(starts, _QUICK_FRAMES, "right") - 1] or _QUICK_FRAMES
+        return replace(learnt, rows=learnt.rows[:end])
+
+    def _crew(self) -> "Crew":
+        from ssl_robot import cluster, workers
+
+        if self.ray is not None:
+            return partial(cluster.performed, address=self.ray)
+        return partial(workers.performed, workers=self.workers)
+
+    def _planned(self, study: "Study", learnt: "Lesson", questions: "Sequence[Question]") -> str:
+        """What would be run, and for how long."""
+        from ssl_robot import audit
+
+        plan = audit.plan(study, learnt, questions, self.out, self._crew(), self.workers)
+        arms = "\n".join(
+            f"  {name}: {', '.join(arm.recipe.names) or 'no training'}" for name, arm in study.arms().items()
+        )
+        return (
+            f"{arms}\n{plan.runs} encoders ({study.seeds} seeds each), {plan.train} of them to be trained at "
+            f"{plan.seconds[0]:.0f} s, {plan.ask} to be asked at {plan.seconds[1]:.0f} s, {plan.workers} side by side: "
+            f"about {plan.minutes:.0f} minutes, and a part of that again for the recommended recipe."
+        )
+
+    def _audited(self, study: "Study", frames: "FrameStore", questions: "Sequence[Question]") -> "Audited":
+        """What is asked for: potential harm, trained encoders, or encoders that are there already."""
+        from ssl_robot import audit, workers
+        from ssl_robot.auditing.potential import harmless
+
+        learnt, trains = self._lesson(frames, questions), not (self.instant or self.encoder)
+        if trains:
+            audit.prepared(study, learnt, questions, self.out)
+        self._begin()
+        found = self._potential(study, questions)
+        skipped = [name for name in harmless(found) if trains and self.skip_harmless]
+        left = tuple(name for name in study.asked.names if name not in skipped)
+        done = audit.Audited(questions, (), (), study)
+        if trains and left:
+            done = audit.run(replace(study, invariances=left), learnt, questions, self.out, self._crew())
+        like, beside = audit.card(frames, self.size, self.backbone), (*self.encoder, *self.baselines)
+        crew = partial(workers.performed, workers=self.workers)
+        stand = audit.interviewed(beside, questions, like, self.out, crew)
+        return replace(
+            done, findings=[*found, *done.findings], results=[*done.results, *stand], skipped=skipped, beside=beside
+        )
+
+    def _potential(self, study: "Study", questions: "Sequence[Question]") -> "list[Finding]":
+        """Of a random network, or of each encoder that is there already."""
+        from ssl_robot import baselines
+        from ssl_robot.auditing.potential import instant
+        from ssl_robot.readers import EncoderReader
+
+        if not self.encoder:
+            return instant(questions, study.asked, self.size)
+        readers = [baselines.named(name, questions[0].frames) for name in self.encoder]
+        return [
+            finding
+            for reader in readers
+            if isinstance(reader, EncoderReader)
+            for finding in instant(questions, study.asked, self.size, reader.encoder, reader.name)
+        ]
+
+    def _begin(self) -> None:
+        """Make the folder, unless another audit lies in it.
+
+        Raises:
+            InputError: If one does and is not to be gone on with.
+        """
+        from ssl_robot.auditing.runs import RUNS
+        from ssl_robot.errors import InputError
+
+        if (self.out / RUNS).exists() and not self.resume:
+            raise InputError(f"{self.out} holds an audit: add --resume to go on with it, or choose another --out.")
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def _words(self) -> str:
+        """The command line that makes this page again."""
+        from ssl_robot.experiments.commands._words import words
+
+        return words("audit", self)

@@ -34,8 +34,9 @@ class Demo:
         explored = self._recorded("explore", self.frames, reset_every=10, seed=100_000)
         posed = self._recorded("poses", self.poses, reset_every=1, seed=0)
         audit = Audit(
-            explored, self.out, posed, target=("poses/block",), epochs=self.epochs, seeds=self.seeds, size=SIZE
-        )
+            explored, self.out, posed, target=("poses/block",), epochs=self.epochs, seeds=self.seeds, size=SIZE,
+            design="add_one_in", invariances=("rotation", "flip", "hue"), resume=True,
+        )  # fmt: skip
         return audit.run()
 
     def _recorded(self, name: str, frames: int, reset_every: int, seed: int) -> Path:

@@ -81,31 +81,13 @@ class Probe:
 
     def _asked(self, probe: Any, reader: "Reader", frames: "FrameStore") -> "list[Score]":
         """Scores of one reader; where the question is answered by acting, in copies of the recorded world."""
-        from ssl_robot.envs.arena import opened
-        from ssl_robot.errors import InputError
+        from ssl_robot.experiments.commands._arena import opener
         from ssl_robot.probes import Acting
 
         if not isinstance(probe, Acting):
             return list(probe.ask(reader, frames))
-        said = frames.attributes
-        if "env_args" not in said:
-            raise InputError(f"{self.data} names no environment to act in: record demonstrations with 'collect'.")
-        arena = opened(
-            said["env_args"], frames.shape[0], frames.camera, said.get("render", "fast"),
-            said.get("proprioception", ""), steps=_limit(frames),
-        )  # fmt: skip
-        with closing(arena):
+        with closing(opener(frames)()) as arena:
             return list(probe.ask(reader, frames, arena))
-
-
-def _limit(frames: "FrameStore") -> int:
-    """Steps after which the recording's episodes were cut, as by ``--reset-every``; 0 if not all were cut alike."""
-    import numpy as np
-
-    lengths = np.bincount(frames.episodes)
-    cut = lengths[frames.column("truncated")[np.cumsum(lengths) - 1] > 0]
-    # the last one may be shorter, where the recording had enough frames
-    return int(cut.max()) if len(cut) and (cut == cut.max()).sum() >= max(2, len(cut) - 1) else 0
 
 
 def _record(name: str, encoder: str, probe: Any, columns: "dict[str, list[Score]]") -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""From verdicts to a recipe: what to drop, to weaken, to keep and predict, or to add."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ssl_robot.auditing.design import GROUPS, RECOMMENDED, Arm, Study
+from ssl_robot.auditing.runs import Result
+from ssl_robot.auditing.verdicts import Finding
+from ssl_robot.invariances import Source
+from ssl_robot.recipes import Recipe
+from ssl_robot.remedies.augself import Augself
+
+_DESIGNS = ("leave_one_out", "add_one_in")
+_LAST = "shift"  # what is left to tell views apart where everything else is dropped
+
+
+def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
+    """The recipe that the verdicts speak for, from the one that the study began with.
+
+    What hurts a component and helps none is dropped. What hurts one and helps another is weakened to the strongest
+    dose without harm, where strengths were compared; otherwise it stays, and AugSelf has its parameters predicted.
+    What helps and does not hurt is added. A group that hurts together is dropped where none of its members is known to
+    hurt alone: they mask each other.
+
+    Args:
+        study: What was compared.
+        findings: Verdicts on it.
+    """
+    said = {name: _said(findings, name) for name in (*study.asked.names, *study.groups)}
+    recipe, predicted = study.arms()[study.start].recipe, []
+    for name, item in zip(study.asked.names, study.asked.invariances, strict=True):
+        hurts, helps = "hurts" in said[name], "helps" in said[name]
+        if name not in recipe.names:
+            recipe = recipe.having(name, **vars(item)) if helps and not hurts else recipe
+        elif hurts and not helps:
+            recipe = recipe.without(name)
+        elif hurts:
+            recipe, weaker = _weakened(study, findings, recipe, name)
+            if not weaker and not isinstance(item, Source):
+                predicted.append(name)
+    for group in study.groups:
+        members = _members(study, group)
+        if "hurts" in said[group] and not any("hurts" in said[name] for name in members):
+            for name in members:
+                recipe = recipe.without(name) if name in recipe.names else recipe
+    recipe = recipe if recipe.names else Recipe.named(_LAST)
+    return Arm(RECOMMENDED, recipe, (Augself(of=tuple(predicted)),) if predicted else ())
+
+
+def closed(findings: Sequence[Finding], results: Sequence[Result], start: str) -> dict[str, float]:
+    """How much of what was lost the recommended recipe brings back: 1 is as good as the best arm.
+
+    Only components that something was found to hurt, and on which some arm is better than the one the study began
+    with by more than the margin.
+
+    Args:
+        findings: Verdicts; which components were hurt.
+        results: Scores of every arm.
+        start: The arm that the study began with.
+    """
+    hurt = {(f.target, f.component, f.metric): f for f in findings if f.verdict == "hurts" and f.design in _DESIGNS}
+    shares = {}
+    for place, finding in hurt.items():
+        if finding.role != "verdict":
+            continue
+        means = _means(results, place, finding.layer, finding.head)
+        best = (min if finding.metric == "error" else max)(v for arm, v in means.items() if arm != RECOMMENDED)
+        gap = best - means[start]
+        if abs(gap) > finding.margin and RECOMMENDED in means:
+            shares[f"{finding.what} {finding.unit}"] = (means[RECOMMENDED] - means[start]) / gap
+    return shares
+
+
+def _said(findings: Sequence[Finding], name: str) -> set[str]:
+    return {f.verdict for f in findings if f.invariance == name and f.role == "verdict" and f.design in _DESIGNS}
+
+
+def _members(study: Study, group: str) -> list[str]:
+    kept = zip(study.asked.names, study.asked.invariances, strict=True)
+    return [name for name, item in kept if isinstance(item, GROUPS[group])]
+
+
+def _weakened(study: Study, findings: Sequence[Finding], recipe: Recipe, name: str) -> tuple[Recipe, bool]:
+    """The recipe with the strongest dose of an invariance that hurts nothing, if there is one."""
+    doses: dict[float, set[str]] = {}
+    for finding in findings:
+        if (finding.design, finding.invariance, finding.role) == (
+            "sweep",
+            name,
+            "verdict",
+        ) and finding.dose is not None:
+            doses.setdefault(finding.dose, set()).add(finding.verdict)
+    safe = [dose for dose, verdicts in doses.items() if "hurts" not in verdicts]
+    strength = next((path.partition(".")[2] for path in study.doses if path.partition(".")[0] == name), "")
+    if not safe or not strength:
+        return recipe, False
+    return recipe.having(name, **{strength: max(safe)}), True
+
+
+def _means(results: Sequence[Result], place: tuple[str, str, str], layer: str, head: str) -> Mapping[str, float]:
+    """Mean score of each arm on one component."""
+    values: dict[str, list[float]] = {}
+    for result in results:
+        for scores in result.answers.values():
+            for s in scores:
+                if ((s.target, s.component, s.metric), s.layer, s.head) == (place, layer, head):
+                    values.setdefault(result.arm, []).append(s.value)
+    return {arm: float(np.mean(found)) for arm, found in values.items()}
