@@ -91,8 +91,10 @@ def prepared(study: Study, learnt: Lesson, questions: Sequence[Question], out: P
     return found
 
 
-def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew) -> Audited:
-    """Train every arm with every seed and ask; then train what the verdicts recommend, and ask that too.
+def compared(
+    study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew
+) -> tuple[list[Result], list[Finding]]:
+    """Train every arm with every seed, ask, and draw verdicts: scores and findings.
 
     Args:
         study: What to compare.
@@ -105,7 +107,23 @@ def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, 
         InputError: If it cannot be done.
     """
     results = _performed(prepared(study, learnt, questions, out), crew, "trained audit")
-    findings = verdicts(study.contrasts(), questions, results)
+    return results, verdicts(study.contrasts(), questions, results)
+
+
+def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew) -> Audited:
+    """Compare, then train what the verdicts recommend, with the same seeds, and ask that too.
+
+    Args:
+        study: What to compare.
+        learnt: What to learn from.
+        questions: What to ask.
+        out: Folder for the runs; finished ones in it are not repeated.
+        crew: What performs the tasks.
+
+    Raises:
+        InputError: If it cannot be done.
+    """
+    results, findings = compared(study, learnt, questions, out, crew)
     arm = remedy.recommended(study, findings)
     begun = study.arms()[study.start]
     if findings and (arm.recipe, arm.remedies) != (begun.recipe, begun.remedies):
@@ -148,6 +166,13 @@ def _scores(question: Question, arms: Mapping[str, Sequence[Result]]) -> dict[st
 def _blank(scores: Sequence[Sequence[Score]]) -> list[Sequence[Score]]:
     """What stands for an untrained encoder where it has no such part: features that say nothing."""
     return [[replace(score, value=score.chance) for score in seed] for seed in scores]
+
+
+def performed(
+    study: Study, arms: Sequence[Arm], learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew
+) -> list[Result]:
+    """Some arms of a study, trained with every seed and asked, without verdicts."""
+    return _performed(tasks(study, arms, learnt, questions, out), crew, "arms")
 
 
 def interviewed(names: Sequence[str], questions: Sequence[Question], like: Card, out: Path, crew: Crew) -> list[Result]:

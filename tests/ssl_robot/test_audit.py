@@ -1,126 +1,182 @@
-"""The audit on PushT, where it is known what exact blindness takes, and on small trained studies."""
+"""Small trained studies: what is finished is kept, shared and merged, and no number depends on how it was run."""
 
 import dataclasses
 import os
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
+from tqdm import tqdm
 
-from ssl_robot import audit
-from ssl_robot.encoder import Card
+from ssl_robot import audit, workers
+from ssl_robot.auditing import runs
+from ssl_robot.auditing.design import FULL, RECOMMENDED, UNTRAINED, Study
+from ssl_robot.auditing.questions import Question
 from ssl_robot.errors import InputError
-from ssl_robot.features import random_encoder
-from ssl_robot.frames import Label
+from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.probes.invariance import Invariance
 from ssl_robot.probes.pose import Pose
-from ssl_robot.readers import EncoderReader
 from ssl_robot.recipes import Recipe
 from ssl_robot.splits import split
 from ssl_robot.training import Training
-from ssl_robot.verdicts import potential
-
-LABEL = Label("poses/block", ("x", "y", "angle"), ("px", "px", "rad"), (False, False, True))
 
 
-@pytest.fixture(scope="session")
-def arrows(memory):
-    """700 frames of an arrow on a plain ground: symmetric about its own axis, like PushT's block."""
-    rng = np.random.default_rng(0)
-    poses = np.stack([rng.uniform(12, 36, 700), rng.uniform(12, 36, 700), rng.uniform(-np.pi, np.pi, 700)], 1)
-    y, x = np.mgrid[:48, :48]
-    images = np.full((700, 48, 48, 3), 230, np.uint8)
-    for image, (px, py, angle) in zip(images, poses, strict=True):
-        along = (x - px) * np.cos(angle) + (y - py) * np.sin(angle)
-        across = -(x - px) * np.sin(angle) + (y - py) * np.cos(angle)
-        image[(abs(along) < 9) & (abs(across) < (9 - along) / 3)] = (40, 90, 160)
-    return memory(images, named={"poses/block": (LABEL, poses)})
+def alone(perform: Any, tasks: Any, *, bar: "tqdm[Any]") -> Any:
+    """A crew of this very process."""
+    return map(perform, tasks)
 
 
-@pytest.fixture(scope="session")
-def found(arrows):
-    recipe = Recipe.from_dict({"rotation": {}, "flip": {}, "hue": {}})
-    findings, _ = audit.instant(arrows, ["poses/block"], recipe, size=48)
-    return {(f.invariance, f.component): f for f in findings}
+def of(results: list[runs.Result]) -> dict[tuple[str, int], Any]:
+    return {(r.arm, r.seed): r.answers for r in results}
 
 
-def test_blindness_to_rotation_takes_place_and_angle(found):
-    for component in ("x", "y", "angle cos", "angle sin", "angle"):
-        assert (found["rotation", component].verdict, found["rotation", component].held) == ("hurts", True)
-    assert found["rotation", "x"].having < 0.15
-    assert found["rotation", "angle"].having > 75
+@pytest.fixture(scope="module")
+def study() -> Study:
+    training = Training(epochs=1, batch_size=32, size=16, on_collapse="warn", device="cpu")
+    recipe = Recipe.named("crop").having("flip")
+    return Study(recipe, invariances=("flip",), seeds=3, method=Simsiam(width=16), training=training)
 
 
-def test_blindness_to_flip_takes_x_and_cosine_and_keeps_the_rest(found):
-    """A mirror turns the angle to pi minus it: the cosine changes sign, the sine does not."""
-    for component in ("x", "angle cos"):
-        assert found["flip", component].verdict == "hurts"
-        assert found["flip", component].having < 0.15
-    for component in ("y", "angle sin"):
-        assert found["flip", component].verdict in ("negligible", "helps", "no_evidence")
-        assert found["flip", component].having > 0.6
+@pytest.fixture(scope="module")
+def questions(resets: Any) -> list[Question]:
+    asked = Pose(target=("block",), control=False)
+    return [
+        Question(asked, resets),
+        Question(asked, resets, role="sensitivity", part="projector"),
+        Question(Invariance(("flip",), 40, 1), resets, role="mechanism"),
+    ]
 
 
-def test_blindness_to_hue_takes_nothing_of_the_pose(found):
-    assert all(f.verdict != "hurts" for (name, _), f in found.items() if name == "hue")
+@pytest.fixture(scope="module")
+def first(study: Study, exploration: Any, questions: list[Question], tmp_path_factory: Any) -> Any:
+    out = tmp_path_factory.mktemp("audit")
+    return out, audit.compared(study, audit.lesson(exploration, questions), questions, out, alone)
 
 
-def test_seeing_everything_is_not_flagged(arrows):
-    """The same features against themselves in other coordinates: nothing is lost."""
-    encoder = random_encoder(Card("wide", 48, (0.8, 0.8, 0.8), (0.2, 0.2, 0.2)))
-    features = EncoderReader(encoder, "wide").everything(arrows)
-    mixed = features @ torch.linalg.qr(torch.randn(features.shape[1], features.shape[1]))[0]
-    scores = [Pose(target=("block",)).score(f, arrows) for f in (features, mixed)]
-    assert all(f.verdict in ("negligible", "no_evidence", "helps") for f in potential("none", *scores, "output"))
-
-
-@pytest.fixture
-def study():
-    training = Training(epochs=1, batch_size=32, size=32)
-    return audit.Study(Recipe.named("crop"), ("flip",), ("poses/block",), seeds=2, training=training)
-
-
-@pytest.mark.slow
-def test_a_study_is_cached_paired_and_repeatable(study, exploration, resets, tmp_path):
-    first = audit.run(study, exploration, resets, tmp_path / "a")
-    assert {(r.arm, r.seed) for r in first} == {(a, s) for a in ("reference", "flip", "random") for s in (0, 1)}
-    written = {path: os.stat(path).st_mtime_ns for path in (tmp_path / "a").rglob("*.safetensors")}
-    again = audit.run(study, exploration, resets, tmp_path / "a")
-    assert [r.scores for r in again] == [r.scores for r in first]
-    assert written == {path: os.stat(path).st_mtime_ns for path in (tmp_path / "a").rglob("*.safetensors")}
-    elsewhere = audit.run(study, exploration, resets, tmp_path / "b", workers=1)
-    assert [r.scores for r in elsewhere] == [r.scores for r in first]
-    findings = audit.findings(study, first)
-    assert {f.layer for f in findings} == {"output", "map"}
+def test_every_arm_and_seed_answers(first: Any, study: Study) -> None:
+    results, findings = first[1]
+    assert {(r.arm, r.seed) for r in results} == {(a, s) for a in (FULL, "without flip", UNTRAINED) for s in range(3)}
+    assert not any(r.failure for r in results)
+    assert {f.role for f in findings} == {"verdict", "sensitivity"}
     assert all(f.low <= f.effect <= f.high for f in findings)
+    assert all(r.epochs for r in results if r.arm != UNTRAINED)
+
+
+def test_nothing_is_done_twice_nor_told_otherwise(first: Any, study: Study, exploration: Any, questions: Any) -> None:
+    out, (results, findings) = first
+    written = {path: os.stat(path).st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    again, same = audit.compared(study, audit.lesson(exploration, questions), questions, out, alone)
+    assert of(again) == of(results)
+    assert same == findings
+    assert written == {path: os.stat(path).st_mtime_ns for path in out.rglob("*") if path.is_file()}
+
+
+def test_new_questions_need_no_new_encoders(first: Any, study: Study, exploration: Any, questions: Any) -> None:
+    out, _ = first
+    encoders = {path: os.stat(path).st_mtime_ns for path in out.rglob("*.safetensors")}
+    more = [Question(Pose(target=("agent_pos",), control=False), questions[0].frames)]
+    results, _ = audit.compared(study, audit.lesson(exploration, questions), more, out, alone)
+    assert all(set(r.answers) == {more[0].key} for r in results)
+    assert encoders == {path: os.stat(path).st_mtime_ns for path in out.rglob("*.safetensors")}
 
 
 @pytest.mark.slow
-def test_a_failed_run_is_named_and_its_arm_left_out(study, exploration, resets, tmp_path):
+def test_two_machines_merge(first: Any, study: Study, exploration: Any, questions: Any, tmp_path: Path) -> None:
+    """Each does its own seeds; the folders are put together, and nothing is left to train."""
+    learnt = audit.lesson(exploration, questions)
+    here, there = dataclasses.replace(study, seeds=3), dataclasses.replace(study, seeds=3, first=3)
+    crew = partial(workers.performed, workers=2)
+    other, _ = audit.compared(there, learnt, questions, tmp_path, crew)
+    shutil.copytree(first[0] / runs.RUNS, tmp_path / runs.RUNS, dirs_exist_ok=True)
+    both = dataclasses.replace(here, seeds=6)
+    assert all(task.done for task in audit.prepared(both, learnt, questions, tmp_path))
+    merged, _ = audit.compared(both, learnt, questions, tmp_path, alone)
+    assert of(merged) == of([*first[1][0], *other])
+
+
+def test_arms_of_one_recipe_are_one_run(first: Any, study: Study, exploration: Any, questions: Any) -> None:
+    both = dataclasses.replace(study, design="both")
+    listed = audit.prepared(both, audit.lesson(exploration, questions), questions, first[0])
+    folders = {(task.arm.name, task.seed): task.folder for task in listed}
+    assert folders["with flip", 0] == folders[FULL, 0]
+    assert folders["base", 0] == folders["without flip", 0]
+    results, _ = audit.compared(both, audit.lesson(exploration, questions), questions, first[0], alone)
+    assert of(results)["with flip", 1] == of(results)[FULL, 1]
+
+
+def test_a_failed_run_is_named_and_its_arm_left_out(
+    study: Study, exploration: Any, questions: Any, tmp_path: Path
+) -> None:
     wild = dataclasses.replace(study, training=dataclasses.replace(study.training, lr=1e30))
-    results = audit.run(wild, exploration, resets, tmp_path)
-    assert all("lower --lr" in r.failure for r in results if r.arm != "random")
-    assert audit.findings(wild, results) == []
+    results, findings = audit.compared(wild, audit.lesson(exploration, questions), questions, tmp_path, alone)
+    assert all("lower --lr" in r.failure for r in results if r.arm != UNTRAINED)
+    assert findings == []
 
 
-def test_pretraining_never_sees_what_the_probe_is_examined_on(resets):
-    rows = audit._unexamined(resets, resets)
+def test_the_recommended_recipe_is_trained_too(
+    first: Any, study: Study, exploration: Any, questions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the verdicts say so: here they are told to."""
+    monkeypatch.setattr(audit.remedy, "recommended", lambda study, _: study.arms()["without flip"])
+    done = audit.run(study, audit.lesson(exploration, questions), questions, first[0], alone)
+    assert done.recommended is not None
+    assert done.recommended.recipe.names == ("crop",)
+    monkeypatch.undo()
+    same = dataclasses.replace(done.recommended, name=RECOMMENDED)
+    monkeypatch.setattr(audit.remedy, "recommended", lambda study, _: same)
+    done = audit.run(study, audit.lesson(exploration, questions), questions, first[0], alone)
+    assert {f.design for f in done.findings} == {"leave_one_out", "remedy"}
+    by_place = of(list(done.results))
+    assert by_place[RECOMMENDED, 0] == by_place["without flip", 0]
+    places = [(f.role, f.layer, f.component, f.metric) for f in done.findings if f.design == "remedy"]
+    effects = {d: [f.effect for f in done.findings if f.design == d] for d in ("leave_one_out", "remedy")}
+    assert places
+    assert effects["remedy"] == pytest.approx([-effect for effect in effects["leave_one_out"]])
+
+
+def test_pretraining_never_sees_what_the_probe_is_examined_on(resets: Any) -> None:
+    rows = audit.lesson(resets, [Question(Pose(), resets)]).rows
     assert not set(rows) & set(split(resets).test)
     assert set(rows) >= set(split(resets).train)
 
 
-def test_one_seed_gives_no_interval(study, exploration, resets, tmp_path):
-    with pytest.raises(InputError, match="interval"):
-        audit.run(dataclasses.replace(study, seeds=1), exploration, resets, tmp_path)
+def test_what_cannot_be_done_is_said_before_anything_is(
+    study: Study, exploration: Any, resets: Any, questions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = audit.lesson(exploration, questions)
+    with pytest.raises(InputError, match="nothing to ask"):
+        audit.prepared(study, learnt, [], tmp_path)
+    timely = dataclasses.replace(study, recipe=Recipe.named("crop").having("time"), invariances=("time",))
+    with pytest.raises(InputError, match="every episode is one frame long"):
+        audit.prepared(timely, audit.lesson(resets, questions), questions, tmp_path)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(audit.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match="make room"):
+        audit.prepared(study, learnt, questions, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_designs_differ_in_one_invariance():
-    adding = audit.Study(Recipe.named("crop"), ("flip", "hue"), ())
-    assert {name: recipe.names for name, recipe in adding.arms().items()} == {
-        "reference": ("crop",), "flip": ("crop", "flip"), "hue": ("crop", "hue"),
-    }  # fmt: skip
-    with pytest.raises(InputError, match="leave_one_out"):
-        audit.Study(Recipe.named("crop"), ("crop",), ()).arms()
-    with pytest.raises(InputError, match="no 'hue' to leave out"):
-        audit.Study(Recipe.named("crop"), ("hue",), (), design="leave_one_out").arms()
-    leaving = audit.Study(Recipe.named("simsiam"), ("flip",), (), design="leave_one_out")
-    assert set(leaving.arms()["reference"].names) - set(leaving.arms()["flip"].names) == {"flip"}
+def test_a_plan_counts_what_is_left(first: Any, study: Study, exploration: Any, questions: Any, tmp_path: Path) -> None:
+    learnt = audit.lesson(exploration, questions)
+    nothing = audit.plan(study, learnt, questions, first[0], alone, workers=2)
+    assert (nothing.runs, nothing.train, nothing.ask, nothing.minutes) == (9, 0, 0, 0.0)
+    whole = audit.plan(study, learnt, questions, tmp_path, alone, workers=2)
+    assert (whole.runs, whole.train, whole.ask) == (9, 6, 9)
+    assert 0 < whole.minutes < 5
+    assert not (tmp_path / runs.RUNS).exists()
+
+
+def test_answers_of_another_machine_are_kept(
+    first: Any, study: Study, exploration: Any, questions: Any, tmp_path: Path
+) -> None:
+    learnt = audit.lesson(exploration, questions)
+    task = audit.prepared(study, learnt, questions, tmp_path)[0]
+    result = next(r for r in first[1][0] if (r.arm, r.seed) == (task.arm.name, task.seed))
+    runs.keep(task, result)
+    assert task.done
+    assert {
+        k: [dataclasses.replace(s, resampled=np.empty(0)) for s in v] for k, v in runs.recalled(task).answers.items()
+    }
+    assert runs.recalled(task).answers == result.answers

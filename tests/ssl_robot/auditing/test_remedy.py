@@ -1,0 +1,99 @@
+"""The recipe that verdicts speak for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_robot.auditing.design import RECOMMENDED, Study
+from ssl_robot.auditing.remedy import closed, recommended
+from ssl_robot.auditing.runs import Result
+from ssl_robot.auditing.verdicts import Finding
+from ssl_robot.probes import Score
+from ssl_robot.recipes import Recipe
+from ssl_robot.remedies.augself import Augself
+
+
+def finding(invariance: str, verdict: str, **changes: Any) -> Finding:
+    design = changes.pop("design", "leave_one_out")
+    given = {"low": -0.3, "high": -0.1, "unit": "R2", "margin": 0.05, "without": 0.9, "having": 0.7, "nothing": 0.1}
+    line: Any = {
+        **{"invariance": invariance, "design": design, "probe": "pose", "target": "poses/block", "component": "x"},
+        **{"layer": "output", "head": "kernel", "role": "verdict", "metric": "r2", "effect": -0.2},
+        **given, "verdict": verdict, "held": True, **changes,
+    }  # fmt: skip
+    return Finding(**line)
+
+
+def study(**changes: Any) -> Study:
+    return Study(**{"recipe": Recipe.named("crop").having("flip").having("hue").having("rotation"), **changes})
+
+
+def names(asked: Study, *findings: Finding) -> tuple[str, ...]:
+    return recommended(asked, findings).recipe.names
+
+
+def test_what_hurts_is_dropped_and_what_does_not_stays() -> None:
+    found = [finding("flip", "hurts"), finding("hue", "helps"), finding("rotation", "no_evidence")]
+    assert names(study(), *found) == ("crop", "hue", "rotation")
+
+
+def test_nothing_found_changes_nothing() -> None:
+    assert recommended(study(), [finding("flip", "negligible")]).recipe == study().recipe
+
+
+def test_a_conflict_is_kept_and_predicted() -> None:
+    found = [finding("rotation", "hurts"), finding("rotation", "helps", component="y")]
+    arm = recommended(study(), found)
+    assert arm.recipe == study().recipe
+    assert arm.remedies == (Augself(of=("rotation",)),)
+
+
+def test_a_conflict_is_weakened_where_a_dose_does_no_harm() -> None:
+    asked = study(doses={"rotation.degrees": (5, 45, 180)})
+    found = [finding("rotation", "hurts"), finding("rotation", "helps", component="y")]
+    found += [
+        finding("rotation", verdict, design="sweep", dose=dose)
+        for dose, verdict in ((5, "negligible"), (45, "no_evidence"), (180, "hurts"))
+    ]
+    arm = recommended(asked, found)
+    assert arm.recipe.as_dict()["rotation"]["degrees"] == 45
+    assert arm.remedies == ()
+
+
+def test_invariances_that_mask_each_other_are_dropped_together() -> None:
+    asked = study(groups=("geometry",), invariances=("flip", "hue", "rotation"))
+    found = [finding("geometry", "hurts"), finding("flip", "negligible"), finding("rotation", "no_evidence")]
+    assert names(asked, *found) == ("crop", "hue")
+    assert names(asked, *found, finding("flip", "hurts")) == ("crop", "hue", "rotation")
+
+
+def test_what_helps_is_added_unless_it_hurts() -> None:
+    asked = study(design="add_one_in", invariances=("flip", "hue"))
+    assert names(asked, finding("hue", "helps", design="add_one_in")) == ("crop", "hue")
+    both = [finding("hue", "helps", design="add_one_in"), finding("hue", "hurts", design="add_one_in", component="y")]
+    assert names(asked, *both) == ("crop",)
+
+
+def test_something_is_left_to_tell_views_apart() -> None:
+    asked = study(recipe=Recipe.named("crop"), invariances=("crop",))
+    assert names(asked, finding("crop", "hurts")) == ("shift",)
+
+
+def test_sensitivity_and_potential_harm_do_not_decide() -> None:
+    found = [finding("flip", "hurts", role="sensitivity"), finding("hue", "hurts", design="potential")]
+    assert recommended(study(), found).recipe == study().recipe
+
+
+def result(arm: str, value: float) -> Result:
+    chance = (100, 0.0, 100, np.empty(0))
+    return Result(
+        arm, 0, {"q": [Score("poses/block", "x", "r2", "", value, value, value, *chance, "output", "kernel")]}
+    )
+
+
+@pytest.mark.parametrize(("came", "share"), [(0.9, 1.0), (0.8, 0.5), (0.7, 0.0), (1.0, 1.5)])
+def test_the_gap_is_measured_to_the_best_arm(came: float, share: float) -> None:
+    results = [result("full", 0.7), result("without flip", 0.9), result(RECOMMENDED, came)]
+    assert closed([finding("flip", "hurts")], results, "full") == {"block x R2": pytest.approx(share)}
+    assert closed([finding("flip", "no_evidence")], results, "full") == {}

@@ -1,0 +1,116 @@
+"""Verdicts on scores whose answer is known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_robot.arrays import Arrays
+from ssl_robot.auditing.design import Contrast
+from ssl_robot.auditing.questions import Question
+from ssl_robot.auditing.verdicts import Finding, called, judged, potential, trained
+from ssl_robot.probes import Score
+from ssl_robot.probes.pose import Pose
+
+ASKED = Question(Pose(), Arrays(np.zeros((1, 4, 4, 3), np.uint8)))
+
+
+def score(
+    value: float, metric: str = "r2", unit: str = "", chance: float = 0.0, noise: float = 0.005, episodes: int = 100,
+    component: str = "x",
+) -> Score:  # fmt: skip
+    resampled = value + noise * np.random.default_rng(0).normal(size=1000)
+    low, high = value - noise, value + noise
+    return Score("poses/block", component, metric, unit, value, low, high, 100, chance, episodes, resampled)
+
+
+def runs(values: Sequence[float], **kinds: Any) -> list[list[Score]]:
+    return [[score(value, **kinds)] for value in values]
+
+
+def found(arms: dict[str, Sequence[float]], start: Sequence[float] = (0.0, 0.01, -0.01, 0.0), **kinds: Any) -> Any:
+    """Findings on arms that are all set against ``without``."""
+    names = [name for name in arms if name != "without"]
+    contrasts = [Contrast(name, "add_one_in", "without", name) for name in names]
+    scores = {name: runs(values, **kinds) for name, values in arms.items()}
+    return dict(zip(names, called(trained(ASKED, contrasts, scores, runs(start, **kinds))), strict=True))
+
+
+def verdict(without: Sequence[float], having: Sequence[float], **kinds: Any) -> Finding:
+    finding: Finding = found({"without": without, "flip": having}, **kinds)["flip"]
+    return finding
+
+
+def test_a_loss_hurts() -> None:
+    line = verdict([0.9, 0.91, 0.9, 0.89], [0.5, 0.52, 0.5, 0.49])
+    assert (line.verdict, line.held, line.safe) == ("hurts", True, False)
+    assert line.effect == pytest.approx(-0.3975)
+    assert line.low < line.effect < line.high
+
+
+def test_a_gain_helps() -> None:
+    line = verdict([0.5, 0.52, 0.5, 0.49], [0.9, 0.91, 0.9, 0.89])
+    assert (line.verdict, line.safe) == ("helps", True)
+
+
+def test_larger_errors_hurt() -> None:
+    angles = {"metric": "error", "unit": "deg", "chance": 90.0}
+    line = verdict([30, 31, 29, 30], [60, 61, 59, 62], start=(88, 89, 90, 88), **angles)
+    assert (line.verdict, line.unit, line.margin, line.better) == ("hurts", "deg", 3.0, -line.effect)
+    assert verdict([60, 61, 59, 62], [30, 31, 29, 30], start=(88, 89, 90, 88), **angles).verdict == "helps"
+
+
+def test_a_small_sure_change_is_negligible() -> None:
+    line = verdict([0.9, 0.91, 0.9, 0.89], [0.89, 0.9, 0.89, 0.88])
+    assert (line.verdict, line.safe) == ("negligible", True)
+
+
+def test_noise_is_no_evidence() -> None:
+    line = verdict([0.9, 0.5, 0.7, 0.2], [0.5, 0.9, 0.3, 0.7])
+    assert (line.verdict, line.safe) == ("no_evidence", False)
+
+
+def test_what_was_never_held_cannot_be_lost() -> None:
+    line = verdict([0.2, 0.21, 0.2, 0.19], [0.05, 0.06, 0.05, 0.04], start=(0.3, 0.31, 0.3, 0.3))
+    assert (line.verdict, line.held) == ("no_evidence", False)
+
+
+def test_few_episodes_carry_no_verdict() -> None:
+    assert verdict([0.9, 0.91, 0.9, 0.89], [0.5, 0.52, 0.5, 0.49], episodes=9).verdict == "no_evidence"
+
+
+def test_many_comparisons_raise_the_bar() -> None:
+    """Of tables of ten arms that are nothing about 5% call something, though each row alone would in 5%."""
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(200):
+        arms = {name: 0.5 + rng.normal(0, 0.1, 5) for name in ("without", *map(str, range(10)))}
+        hits += any(line.verdict in ("hurts", "helps") for line in found(arms, np.zeros(5)).values())
+    assert hits <= 20
+
+
+def test_shares_have_margins_and_returns_none_where_success_is_told() -> None:
+    scores = [score(0.5, "success", component=""), score(0.7, "normalised", component=""), score(-3.0, "return")]
+    assert judged(scores) == [0]
+    assert judged(scores[1:]) == [0]
+    line = verdict([0.9, 0.92, 0.88, 0.9], [0.5, 0.52, 0.5, 0.49], metric="success", component="")
+    assert (line.verdict, line.margin, line.unit, line.what) == ("hurts", 0.05, "success", "block")
+
+
+def test_errors_in_the_components_unit_stand_beside() -> None:
+    def both(r2: float, error: float) -> list[Score]:
+        return [score(r2), score(error, "error", "m")]
+
+    scores = {"a": [both(0.9, 0.01)] * 3, "b": [both(0.5, 0.03)] * 3}
+    (line,) = trained(ASKED, [Contrast("flip", "add_one_in", "a", "b")], scores, [both(0.1, 0.05)] * 3)
+    assert (line.error_without, line.error_having, line.error_unit) == (pytest.approx(0.01), pytest.approx(0.03), "m")
+
+
+def test_potential_harm_has_the_sign_of_what_is_lost() -> None:
+    def one(before: Score, after: Score) -> Finding:
+        return potential("flip", ASKED, "wide", [before], [after])[0]
+
+    assert (one(score(0.9), score(0.1)).verdict, one(score(0.9), score(0.1)).held) == ("hurts", True)
+    assert one(score(0.9), score(0.91)).verdict == "negligible"
+    assert not one(score(0.0, noise=0.05), score(0.0)).held
