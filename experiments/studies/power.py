@@ -16,7 +16,7 @@ from ssl_robot.config import plain
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.envs.tabletop import TASKS, hurt_by, predictions
 from ssl_robot.experiments.studies._worlds import recorded
-from ssl_robot.methods.simsiam import Simsiam
+from ssl_robot.methods.simclr import Simclr
 from ssl_robot.probes.pose import Pose
 from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
@@ -38,8 +38,8 @@ _STRENGTHS: Mapping[str, Mapping[str, float]] = {
     "time": {"furthest": 39, "slope": 0},  # a whole lap of what moves
     "gray": {"p": 0.5},
     "hue": {"turn": 0.5},
-    "crop": {},
 }
+_TRAINING: Mapping[str, object] = {"size": 64, "device": "cpu", "on_collapse": "warn"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def planted(folder: Path, seeds: int, first: int, epochs: int) -> tuple[Study, L
     questions = [Question(Pose(("scene",), control=False), frames) for frames in (plain_table, nuisance)]
     study = Study(
         _full(), Recipe.named("shift"), INVARIANCES, "add_one_in", seeds=seeds, first=first,
-        method=Simsiam.made("small", {}), training=Training.of(Simsiam, "small", {"epochs": epochs, "size": 64}),
+        method=Simclr.made("small", {}), training=Training.of(Simclr, "small", _TRAINING | {"epochs": epochs}),
     )  # fmt: skip
     return study, audit.lesson(explored, questions), questions
 
