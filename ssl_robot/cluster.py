@@ -1,12 +1,15 @@
 """Runs side by side on many machines, over Ray: one task for each, the same answers as on one machine."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from ssl_robot.errors import InputError
+
+_PATIENCE = 5.0  # seconds
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -61,10 +64,18 @@ def _joined(address: str) -> Any:
         raise InputError("Ray is not installed: pip install 'ssl-robot[ray]', or leave out --ray.") from None
     if not ray.is_initialized():
         try:
+            _knock(address)
             ray.init(None if address == "local" else address, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise InputError(
                 f"There is no Ray cluster at '{address}' ({why}): start one by 'ray start --head', or give --ray local."
             ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens, for which Ray would wait five minutes; ``OSError`` if so."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()

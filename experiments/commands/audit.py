@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ssl_robot.auditing.design import Study
     from ssl_robot.auditing.questions import Question
     from ssl_robot.auditing.runs import Lesson
-    from ssl_robot.auditing.verdicts import Finding
     from ssl_robot.datasets.store import FrameStore
+    from ssl_robot.encoder import Encoder
 
 _USUAL, _QUICK = {"epochs": 20, "seeds": 5}, {"epochs": 5, "seeds": 3}
 _QUICK_FRAMES = 4000
@@ -181,13 +181,14 @@ class Audit:
     def _audited(self, study: "Study", frames: "FrameStore", questions: "Sequence[Question]") -> "Audited":
         """What is asked for: potential harm, trained encoders, or encoders that are there already."""
         from ssl_robot import audit, workers
-        from ssl_robot.auditing.potential import harmless
+        from ssl_robot.auditing.potential import harmless, instant
 
         learnt, trains = self._lesson(frames, questions), not (self.instant or self.encoder)
         if trains:
             audit.prepared(study, learnt, questions, self.out)
+        given = self._given(questions)
         self._begin()
-        found = self._potential(study, questions)
+        found = [f for name, encoder in given for f in instant(questions, study.asked, self.size, encoder, name)]
         skipped = [name for name in harmless(found) if trains and self.skip_harmless]
         left = tuple(name for name in study.asked.names if name not in skipped)
         done = audit.Audited(questions, (), (), study)
@@ -200,21 +201,13 @@ class Audit:
             done, findings=[*found, *done.findings], results=[*done.results, *stand], skipped=skipped, beside=beside
         )
 
-    def _potential(self, study: "Study", questions: "Sequence[Question]") -> "list[Finding]":
-        """Of a random network, or of each encoder that is there already."""
+    def _given(self, questions: "Sequence[Question]") -> "list[tuple[str, Encoder | None]]":
+        """Encoders whose potential harm is asked for: those that are there already, or a random network."""
         from ssl_robot import baselines
-        from ssl_robot.auditing.potential import instant
         from ssl_robot.readers import EncoderReader
 
-        if not self.encoder:
-            return instant(questions, study.asked, self.size)
         readers = [baselines.named(name, questions[0].frames) for name in self.encoder]
-        return [
-            finding
-            for reader in readers
-            if isinstance(reader, EncoderReader)
-            for finding in instant(questions, study.asked, self.size, reader.encoder, reader.name)
-        ]
+        return [(r.name, r.encoder) for r in readers if isinstance(r, EncoderReader)] if readers else [("", None)]
 
     def _begin(self) -> None:
         """Make the folder, unless another audit lies in it.

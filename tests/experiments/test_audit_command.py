@@ -1,0 +1,110 @@
+"""``ssl-robot audit`` from the command line: what it leaves, what it refuses, and that it goes on where it was."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssl_robot.auditing import runs
+from ssl_robot.experiments.cli import main
+from ssl_robot.experiments.commands._recipe import doses
+
+TINY = ("--size", "16", "--seeds", "3", "--epochs", "1", "--batch-size", "32", "--target", "block", "--baselines")
+
+
+@pytest.fixture(scope="module")
+def data(exploration: Any, resets: Any) -> tuple[str, ...]:
+    return str(exploration.path), "--probe-frames", str(resets.path)
+
+
+def record(out: Path) -> Any:
+    return json.loads((out / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def done(data: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done") / "audit"
+    words = ("--recipe", "crop", "--with", "flip", "--invariances", "flip", "--quick")
+    assert main(["audit", *data, "--out", str(out), *TINY, *words]) == 0
+    return out
+
+
+def test_it_leaves_a_page_and_what_programs_read(done: Path) -> None:
+    assert {"report.html", "report.json", "scores.csv"} <= {path.name for path in done.iterdir()}
+    told = record(done)
+    assert {row["design"] for row in told["verdicts"]} == {"potential", "leave_one_out"}
+    assert {row["invariance"] for row in told["verdicts"]} == {"flip"}
+    assert [arm["name"] for arm in told["arms"]][:3] == ["full", "without flip", "untrained"]
+
+
+def test_it_goes_on_only_if_told_to(
+    done: Path, data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "audit"
+    shutil.copytree(done, out)
+    words = ["audit", *data, "--out", str(out), *TINY, "--recipe", "crop", "--with", "flip", "--invariances", "flip"]
+    assert main([*words, "--quick"]) == 2
+    assert "add --resume" in capsys.readouterr().err
+    encoders = {path: path.stat().st_mtime_ns for path in (out / runs.RUNS).rglob("*.safetensors")}
+    assert main([*words, "--quick", "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdicts"] == record(done)["verdicts"]
+    assert encoders == {path: path.stat().st_mtime_ns for path in (out / runs.RUNS).rglob("*.safetensors")}
+
+
+def test_a_dry_run_says_what_would_be_done(
+    data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--recipe", "crop", "--with", "flip", "hue", "--design", "both", "--groups", "geometry", "--dry-run")
+    assert main(["audit", *data, "--out", str(tmp_path / "x"), *TINY, *words, "--invariances", "flip", "hue"]) == 2
+    assert "geometry" in capsys.readouterr().err  # it has one of those asked about
+    words = ("--recipe", "crop", "--with", "flip", "hue", "--design", "both", "--dry-run")
+    assert main(["audit", *data, "--out", str(tmp_path / "x"), *TINY, *words, "--invariances", "flip", "hue"]) == 0
+    out = capsys.readouterr().out
+    assert "without flip: crop, hue" in out
+    assert "with hue: crop, hue" in out
+    assert "15 encoders (3 seeds each), 12 of them to be trained" in out  # of what two arms share there is one
+    assert not (tmp_path / "x").exists()
+
+
+def test_encoders_that_are_there_are_audited_without_training(
+    done: Path, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = next((done / runs.RUNS).iterdir())
+    words = ("--encoder", str(run), "--invariances", "flip", "hue")
+    assert main(["audit", *data, "--out", str(tmp_path), *TINY, *words]) == 0
+    told = record(tmp_path)
+    assert {(row["design"], row["encoder"]) for row in told["verdicts"]} == {("potential", str(run))}
+    assert not (tmp_path / runs.RUNS).exists()
+    assert any(line.startswith(f"{run},0,invariance") for line in (tmp_path / "scores.csv").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--seeds", "2"), "--seeds 3 or more"),
+        (("--invariances", "spin"), "'spin'"),
+        (("--recipe", "none"), "nothing to ask about"),
+        (("--recipe", "crop"), "views that do not differ"),
+        (("--target", "spoon"), "spoon"),
+        (("--workers", "0"), "--workers 1"),
+        (("--sweep", "hue"), "write it as rotation.degrees"),
+        (("--encoder", "nowhere"), "no encoder at nowhere"),
+        (("--method", "magic"), "'magic'"),
+        (("--policy", "nothing.h5"), "nothing.h5"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    words: tuple[str, ...], says: str, data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "audit"
+    assert main(["audit", *data, "--out", str(out), *TINY, *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_strengths_are_read() -> None:
+    assert doses(["rotation.degrees=5,45.5"]) == {"rotation.degrees": (5.0, 45.5)}
