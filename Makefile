@@ -7,6 +7,8 @@ SOURCES := envs datasets ssl_robot experiments tests
 TYPES := build/types
 # Extra arguments of pytest, as in: make test ARGS="-m 'not slow' tests/packaging"
 ARGS ?=
+# Tests side by side, one thread each: processes that share cores otherwise wait for each other.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 # Targets share .venv and build/.
@@ -24,7 +26,7 @@ demo: $(VENV)/installed
 	$(BIN)/ssl-robot demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check $(SOURCES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ssl_robot import audit
 from ssl_robot.auditing.design import Study
+from ssl_robot.auditing.potential import harmless, instant
 from ssl_robot.auditing.questions import Question
 from ssl_robot.auditing.runs import Lesson, Result
 from ssl_robot.auditing.verdicts import Finding
@@ -39,7 +40,8 @@ _STRENGTHS: Mapping[str, Mapping[str, float]] = {
     "gray": {"p": 0.5},
     "hue": {"turn": 0.5},
 }
-_TRAINING: Mapping[str, object] = {"size": 64, "device": "cpu", "on_collapse": "warn"}
+_SIZE = 64
+_TRAINING: Mapping[str, object] = {"size": _SIZE, "device": "cpu", "on_collapse": "warn"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Power:
         lines = [{"table": table, **vars(finding)} for table, found in tables.items() for finding in found]
         (out / "power.json").write_text(json.dumps(plain(lines), indent=1))
         scored(out / "scores.csv", questions, results)
-        return f"{_planted(tables['plain'])}\n\n{_spared(tables)}"
+        bound = instant(questions[:1], study.asked, _SIZE)
+        return f"{_planted(tables['plain'])}\n\n{_spared(tables)}\n\n{_skipped(bound, tables['plain'])}"
 
 
 def planted(folder: Path, seeds: int, first: int, epochs: int) -> tuple[Study, Lesson, list[Question]]:
@@ -135,3 +138,13 @@ def _spared(tables: Mapping[str, Sequence[Finding]]) -> str:
                 which = ", ".join(f"{f.component} ({f.without:.2f} to {f.having:.2f})" for f in hurt)
                 lines.append(f"| {table} | {name} | {len(hurt)} of {len(asked)} | {which} |")
     return "\n".join(["**Components that the invariance does not hide:**", "", *lines])
+
+
+def _skipped(bound: Sequence[Finding], found: Sequence[Finding]) -> str:
+    """What --skip-harmless would have left out, and which verdicts that would have cost."""
+    names = harmless(bound)
+    lost = [f"{f.invariance}: {f.component}" for f in found if f.invariance in names and f.verdict == "hurts"]
+    return (
+        f"Exact blindness costs nothing: {', '.join(names) or 'of none of them'}. Verdicts *hurts* that skipping them "
+        f"would have lost: {'; '.join(lost) or 'none'}."
+    )

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +111,18 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 
 def test_strengths_are_read() -> None:
     assert doses(["rotation.degrees=5,45.5"]) == {"rotation.degrees": (5.0, 45.5)}
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(done: Path, data: tuple[str, ...], tmp_path: Path) -> None:
+    """Killed when the first encoder has been asked and others are being trained."""
+    out = tmp_path / "audit"
+    words = ["--recipe", "crop", "--with", "flip", "--invariances", "flip", "--quick", "--resume"]
+    command = [sys.executable, "-m", "ssl_robot.experiments.cli", "audit", *data, "--out", str(out), *TINY, *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(out.glob("runs/*/pose-*.json")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert record(out)["verdicts"] == record(done)["verdicts"]
