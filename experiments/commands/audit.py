@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -127,9 +127,10 @@ class Audit:
         from ssl_robot.training import Training
 
         usual = _QUICK if self.quick else _USUAL
-        cls = catalogue.found(ssl_robot.methods, self.method)
+        cls: Any = catalogue.found(ssl_robot.methods, self.method)
         said = {"epochs": self.epochs or usual["epochs"], "batch_size": self.batch_size, "lr": self.lr}
-        changes = {**{name: value for name, value in said.items() if value}, "size": self.size}
+        # a collapse is an answer too: the page names it
+        changes = {**{n: v for n, v in said.items() if v}, "size": self.size, "on_collapse": "warn"}
         return Study(
             asked(self.recipe, self.having, self.without, self.strengths), Recipe.found(self.base), self.invariances,
             self.design, self.groups, doses(self.sweep), self.seeds or usual["seeds"], self.first_seed, self.backbone,

@@ -99,7 +99,8 @@ class _Rates:
             verdicts = list(self._dealt(rng.permutation(pool)))
             hits = sum(verdict in _CALLED for verdict in verdicts)
             counts.append((hits / len(verdicts), hits > 0))
-        return np.array(counts, float).mean(0)
+        rates: NDArray[np.float64] = np.array(counts, float).mean(0)
+        return rates
 
     def _dealt(self, order: NDArray[np.int64]) -> Iterator[str]:
         """Verdicts of one study in which no arm differs from the reference."""

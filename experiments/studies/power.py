@@ -86,7 +86,7 @@ def planted(folder: Path, seeds: int, first: int, epochs: int) -> tuple[Study, L
     questions = [Question(Pose(("scene",), control=False), frames) for frames in (plain_table, nuisance)]
     study = Study(
         _full(), Recipe.named("shift"), INVARIANCES, "add_one_in", seeds=seeds, first=first,
-        method=Simclr.made("small", {}), training=Training.of(Simclr, "small", _TRAINING | {"epochs": epochs}),
+        method=Simclr.made("small", {}), training=Training.of(Simclr, "small", {**_TRAINING, "epochs": epochs}),
     )  # fmt: skip
     return study, audit.lesson(explored, questions), questions
 
