@@ -42,8 +42,9 @@ class Finding:
         having: Score with it.
         nothing: Score of the random encoder (trained designs) or of chance (potential).
         verdict: Helps, hurts, negligible (the interval lies inside the margin) or no evidence.
-        held: Whether the features without the invariance (for what helps: with it) held the component at all; if not,
-            nothing could be lost.
+        held: Whether the features without the invariance (for what helps: with it) held the component at all, better
+            than an untrained encoder, or as well as one while those with the invariance fell below it; if not, nothing
+            could be lost.
         p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
         detectable: Smallest effect that would be found nine times out of ten; empty for ``potential``.
         dose: Strength of the invariance, where strengths were compared.
@@ -173,9 +174,11 @@ def _of_component(
     )
     effects = moderated_t(having - without)
     gained, kept = (_lowest(sign * (arm - start)) for arm in (having, without))
+    # what even an untrained encoder reads as well, and training with the invariance took, was there to be lost too
+    fell = (-_lowest(sign * (start - having)) < 0) & (-_lowest(sign * (start - without)) >= 0)
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        held = bool((gained if sign * effect > 0 else kept)[row] > 0)
+        held = bool(gained[row] > 0 if sign * effect > 0 else kept[row] > 0 or fell[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),
             without=float(without[row].mean()), having=float(having[row].mean()), nothing=float(start.mean()),

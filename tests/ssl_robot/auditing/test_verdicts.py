@@ -76,6 +76,15 @@ def test_what_was_never_held_cannot_be_lost() -> None:
     assert (line.verdict, line.held) == ("no_evidence", False)
 
 
+def test_what_an_untrained_encoder_reads_too_can_be_lost() -> None:
+    """A colour that every network shows, until one is trained to ignore it."""
+    start = (0.98, 0.99, 0.97, 0.98)
+    line = verdict([0.99, 0.98, 0.97, 0.98], [0.2, 0.25, 0.22, 0.24], start=start)
+    assert (line.verdict, line.held) == ("hurts", True)
+    sunk = verdict([0.6, 0.61, 0.59, 0.6], [0.2, 0.25, 0.22, 0.24], start=start)  # training alone had taken it
+    assert (sunk.verdict, sunk.held) == ("no_evidence", False)
+
+
 def test_few_episodes_carry_no_verdict() -> None:
     assert verdict([0.9, 0.91, 0.9, 0.89], [0.5, 0.52, 0.5, 0.49], episodes=9).verdict == "no_evidence"
 
