@@ -42,6 +42,7 @@ LEVELS = (
         "heap",
         "ranges",
         "probing.rotations",
+        "reporting",
     ),
     ("heads", "arena", "segments", "probing.quantities"),
     ("contrast", "teacher", "probing.precision"),
@@ -60,7 +61,14 @@ LEVELS = (
     ("pretrain",),
     ("auditing.runs",),
     ("auditing.bystanders", "auditing.remedy"),
+    ("reporting.units",),
+    ("reporting.comparison",),
     ("audit",),
+    ("reporting.words", "reporting.record", "reporting.views"),
+    ("reporting.tables",),
+    ("reporting.mechanism",),
+    ("reporting.figures",),
+    ("reporting.gallery",),
     ("report",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -1,0 +1,125 @@
+"""What programs read: ``report.json``, ``scores.csv`` and the recommended recipe."""
+
+import csv
+import io
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ssl_robot import config
+from ssl_robot.audit import Audited
+from ssl_robot.auditing import remedy
+from ssl_robot.frames import Frames
+from ssl_robot.probes import Score
+from ssl_robot.recipes import name_of
+from ssl_robot.splits import split
+
+RECIPE = "recommended.yaml"
+
+
+@dataclass(frozen=True)
+class About:
+    """What was audited.
+
+    Attributes:
+        audited: What came out.
+        frames: Frames pre-trained on.
+        probed: Frames the probe read.
+        command: What makes the page again.
+    """
+
+    audited: Audited
+    frames: Frames
+    probed: Frames
+    command: str
+
+
+def scores(audited: Audited) -> str:
+    """A line for each score of each arm and pre-training seed, as CSV; the probe's own seed has a column too."""
+    names = [item.name for item in fields(Score) if item.name != "resampled"]
+    shown = ["probe_seed" if name == "seed" else name for name in names]
+    lines = [["arm", "seed", "probe", "role", "part", *shown]]
+    for result in audited.results:
+        for question in audited.questions:
+            for score in result.answers.get(question.key, ()):
+                asked = (result.arm, result.seed, question.name, question.role, question.part)
+                lines.append([str(value) for value in (*asked, *(getattr(score, name) for name in names))])
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
+
+
+def record(about: About) -> str:
+    """Everything, as JSON; what is not a number is null."""
+    audited = about.audited
+    arms = [*audited.study.arms().values(), *([audited.recommended] if audited.recommended else [])]
+    found = {
+        "verdicts": [vars(finding) for finding in audited.findings],
+        "arms": [
+            {
+                "name": arm.name,
+                "recipe": arm.recipe.as_dict(),
+                "remedies": {name_of(item): config.plain(item) for item in arm.remedies},
+                "runs": [r.folder for r in audited.results if r.arm == arm.name and r.folder],
+            }
+            for arm in arms
+        ],
+        "recommended": audited.recommended.recipe.as_dict() if audited.recommended else {},
+        "closed": remedy.closed(audited.findings, audited.results, audited.study.start),
+        "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in audited.results if r.failure],
+        "skipped": list(audited.skipped),
+        "beside": list(audited.beside),
+        "about": facts(about),
+    }
+    return json.dumps(_finite(found), indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def facts(about: About) -> dict[str, Any]:
+    """What was run, on what, with which versions."""
+    study, parts = about.audited.study, split(about.probed)
+    return {
+        "command": about.command,
+        "frames to pre-train on": len(about.frames),
+        "probe frames: training + validation + test": " + ".join(
+            str(len(rows)) for rows in (parts.train, parts.validation, parts.test)
+        ),
+        "fingerprints": f"{about.frames.fingerprint}, {about.probed.fingerprint}",
+        "seeds": study.seeds,
+        "design": study.design.replace("_", " "),
+        "full recipe": config.plain(study.recipe.as_dict()),
+        "plain recipe": config.plain(study.base.as_dict()),
+        "method": {"name": name_of(study.method), **config.plain(study.method)},
+        "backbone": study.backbone,
+        "training": config.plain(study.training),
+        **config.surroundings(),
+    }
+
+
+def pretraining(about: About) -> str:
+    """The command that trains the recommended recipe; empty where none was found."""
+    arm, study = about.audited.recommended, about.audited.study
+    if arm is None:
+        return ""
+    named = shlex.split(about.command)
+    data = named[2] if len(named) > 2 else "RECORDING.h5"  # the command, its name, what it reads
+    t = study.training
+    said = ["ssl-robot", "pretrain", data, "--out", "runs/recommended", "--recipe", RECIPE]
+    said += ["--method", name_of(study.method), "--backbone", study.backbone]
+    said += ["--epochs", f"{t.epochs}", "--batch-size", f"{t.batch_size}", "--lr", f"{t.lr:g}", "--size", f"{t.size}"]
+    if arm.remedies:
+        said += ["--remedies", *map(name_of, arm.remedies)]
+    for item in arm.remedies:
+        of = getattr(item, "of", ())
+        said += [f"--{name_of(item)}.of", *of] if of else []
+    return shlex.join(said)

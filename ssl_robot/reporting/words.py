@@ -1,0 +1,250 @@
+"""The answer in plain words: what hurts, what helps, what does not matter, and what could not be seen."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ssl_robot.audit import Audited
+from ssl_robot.auditing.design import RECOMMENDED, Arm
+from ssl_robot.auditing.verdicts import Finding
+from ssl_robot.probes import FEW_EPISODES
+from ssl_robot.recipes import name_of
+from ssl_robot.reporting import units
+
+Kind = Literal["hurts", "helps", "negligible", "no_evidence", "never", "few"]
+Standing = Literal["hurts", "mixed", "helps", "negligible", "no_evidence", "never"]
+
+WORDS: dict[Kind, str] = {
+    "hurts": "hurts",
+    "helps": "helps",
+    "negligible": "does not matter",
+    "no_evidence": "no evidence",
+    "never": "the encoder never held it",
+    "few": "too few test episodes",
+}
+TRAINED = ("leave_one_out", "add_one_in")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The top of the page.
+
+    Attributes:
+        headline: What hurts, helps and does not matter.
+        advice: The recipe to use, or what to do next.
+        limits: What the study could not have seen, and what is missing from it.
+    """
+
+    headline: str
+    advice: str
+    limits: Sequence[str]
+
+
+def kind(finding: Finding) -> Kind:
+    """What a finding says; where nothing was held, nothing could be lost."""
+    if finding.episodes < FEW_EPISODES:
+        return "few"
+    return finding.verdict if finding.held else "never"
+
+
+def verdict(finding: Finding) -> str:
+    """What a finding says, in words: of exact blindness what it would do."""
+    if finding.design == "potential":
+        said = {"hurts": "would hurt", "helps": "would help", "negligible": "would not matter"}
+        return said.get(kind(finding), WORDS[kind(finding)])
+    return WORDS[kind(finding)]
+
+
+def answer(audited: Audited) -> Answer:
+    """The answer, what to do about it, and how far it can be trusted."""
+    found = [f for f in audited.findings if f.role == "verdict"]
+    return Answer(headline(found), _advice(audited, found), list(_limits(audited, found)))
+
+
+def headline(found: Sequence[Finding]) -> str:
+    """What hurts, helps and does not matter in one sentence, from the strongest evidence: training, where there is any.
+
+    Args:
+        found: Findings that decide.
+    """
+    rows = [f for f in found if f.design in TRAINED] or [f for f in found if f.design == "potential"]
+    if not rows:
+        return "There is no verdict: no two recipes were both trained and asked."
+    bound = rows[0].design == "potential"
+    standing: dict[Standing, list[tuple[str, str]]] = {}
+    for name in dict.fromkeys(f.invariance for f in rows):
+        own = [f for f in rows if f.invariance == name]
+        standing.setdefault(_standing(own), []).append((name, _largest(own)))
+    clauses = [_clause(how, standing[how], bound) for how in _CLAUSES if how in standing]
+    text = "; ".join(clauses)
+    return f"Exact blindness to {text}." if bound else f"{text[0].upper()}{text[1:]}."
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """A sentence for each invariance and design, from what was measured: for a terminal."""
+    rows = [f for f in found if f.role == "verdict"]
+    keys = dict.fromkeys((f.invariance, f.design, f.dose, f.encoder) for f in rows)
+    return "\n".join(_sentence([f for f in rows if (f.invariance, f.design, f.dose, f.encoder) == k]) for k in keys)
+
+
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Names as in a sentence.
+
+    >>> listed(["crop", "hue", "gray"])
+    'crop, hue and gray'
+    """
+    *first, last = [*names] or ["nothing"]
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def told(finding: Finding) -> str:
+    """What an effect comes to, in the user's units where there are any."""
+    scale, off = units.own(finding), units.users(finding)
+    if off:
+        return f"error of {finding.what} {off}"
+    return f"{scale.name} of {finding.what} {scale.steps(finding.without, finding.having)}"
+
+
+# What is said of those that stand alike: of one, of several, and of exact blindness to them.
+_CLAUSES: dict[Standing, tuple[str, str, str]] = {
+    "hurts": ("{} hurts", "{} hurt", "{} would hurt"),
+    "mixed": ("{} hurts some and helps other", "{} hurt some and help other", "{} would hurt some and help other"),
+    "helps": ("{} helps", "{} help", "{} would even help"),
+    "negligible": ("{} does not matter", "{} do not matter", "{} would not matter"),
+    "no_evidence": ("for {} there is no evidence either way",) * 2 + ("{} shows nothing clear",),
+    "never": ("what {} could hide the encoder never held",) * 2 + ("{} could take nothing that was held",),
+}
+
+
+def _clause(how: Standing, subjects: Sequence[tuple[str, str]], bound: bool) -> str:
+    """What is said of those that stand alike; the effect of a single one follows the verb, for ease of reading."""
+    verb = _CLAUSES[how][2 if bound else min(len(subjects), 2) - 1]
+    if len(subjects) == 1:
+        name, effect = subjects[0]
+        return f"{verb.format(name)}{f' ({effect})' if effect else ''}"
+    named = [f"{name} ({effect})" if effect else name for name, effect in subjects]
+    return verb.format(listed(named, "or" if bound else "and"))
+
+
+def _standing(rows: Sequence[Finding]) -> Standing:
+    """One word for an invariance, from all its components and designs."""
+    kinds = {kind(row) for row in rows}
+    if {"hurts", "helps"} <= kinds:
+        return "mixed"
+    for how in ("hurts", "helps"):
+        if how in kinds:
+            return how
+    if kinds == {"never"}:
+        return "never"
+    return "negligible" if kinds <= {"negligible", "never"} else "no_evidence"
+
+
+def _largest(rows: Sequence[Finding]) -> str:
+    """The largest harm and the largest gain, measured by what would be negligible."""
+    found = []
+    for how in ("hurts", "helps"):
+        sure = [row for row in rows if kind(row) == how]
+        if sure:
+            found.append(told(max(sure, key=lambda row: abs(row.effect) / row.margin)))
+    return "; ".join(found)
+
+
+def _advice(audited: Audited, found: Sequence[Finding]) -> str:
+    if audited.recommended is None:
+        return _next(found)
+    begun, arm = audited.study.arms()[audited.study.start], audited.recommended
+    steps = list(_steps(begun, arm))
+    if not steps:
+        return f"Keep the recipe as it is: {listed(arm.recipe.names)}."
+    left = f"so that it has {listed(arm.recipe.names)}"
+    return f"Recommended: {'; '.join(steps)}, {left}. {_proof(found)}".strip()
+
+
+def _next(found: Sequence[Finding]) -> str:
+    """What to do after an audit without training."""
+    if not found:
+        return ""
+    names = dict.fromkeys(f.invariance for f in found)
+    harmful = [n for n in names if any(f.held and f.better < 0 and not f.safe for f in found if f.invariance == n)]
+    if not harmful:
+        return "No training is needed to see that none of this can cost what was asked about."
+    return (
+        f"This is the most that training could take, not what it does take: train with and without {listed(harmful)} "
+        "to see (the same command without --instant and --encoder)."
+    )
+
+
+def _steps(begun: Arm, arm: Arm) -> Iterable[str]:
+    """How the recommended recipe differs from the one that the study began with."""
+    before, after = begun.recipe.as_dict(), arm.recipe.as_dict()
+    changed = [n for n in after if n in before and after[n] != before[n]]
+    kept = list(dict.fromkeys(n for remedy in arm.remedies for n in getattr(remedy, "of", ())))
+    names = listed(name_of(remedy) for remedy in arm.remedies)
+    parts: list[tuple[str, Sequence[str], str]] = [
+        ("drop", [n for n in begun.recipe.names if n not in after], ""),
+        ("weaken", changed, ""),
+        ("add", [n for n in arm.recipe.names if n not in before], ""),
+        ("keep", kept, f", but have the encoder predict it ({names})"),
+    ]
+    return [f"{verb} {listed(what)}{more}" for verb, what, more in parts if what]
+
+
+def _proof(found: Sequence[Finding]) -> str:
+    """Whether the recommended recipe is at least as good, where it was trained."""
+    rows = [f for f in found if f.design == "remedy"]
+    safe = [f for f in rows if f.safe]
+    if not rows:
+        return ""
+    if len(safe) == len(rows):
+        return "Trained too: not inferior to the first recipe on any component."
+    unsure = listed(f.what for f in rows if not f.safe)
+    return f"Trained too: not inferior to the first recipe on {len(safe)} of {len(rows)} components; unsure: {unsure}."
+
+
+def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
+    """What the study could not have seen, and what is missing."""
+    rows = [f for f in found if f.design in TRAINED and f.held and f.detectable is not None]
+    if rows:
+        sizes: dict[tuple[str, str], list[float]] = {}
+        for f in rows:
+            sizes.setdefault((f.metric, f.unit), []).append(f.detectable or 0.0)
+        scales = {units.scale(*unit): statistics.median(of) for unit, of in sizes.items()}
+        seen = [f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()]
+        yield (
+            f"With {audited.study.seeds} seeds, effects below about {listed(seen)} would mostly have gone unseen: no "
+            "evidence is not no effect."
+        )
+    missing = [a for a in dict.fromkeys(r.arm for r in audited.results if r.failure) if a not in audited.beside]
+    if missing:
+        yield f"Runs of {listed(missing)} failed; verdicts that need them are missing."
+    if audited.skipped:
+        yield f"Nothing was trained for {listed(audited.skipped)}: even exact blindness would cost nothing here."
+
+
+def _sentence(rows: Sequence[Finding]) -> str:
+    """What one invariance does in one design, component by component."""
+    first = rows[0]
+    starts: dict[str, Callable[[], str]] = {
+        "potential": lambda: f"Exact blindness to {first.invariance}{f' of {first.encoder}' if first.encoder else ''}",
+        "leave_one_out": lambda: f"{first.invariance} in the full recipe",
+        "add_one_in": lambda: f"{first.invariance} added to the plain recipe",
+        "sweep": lambda: f"{first.invariance} at strength {first.dose:g}",
+        "remedy": lambda: f"The {RECOMMENDED} recipe",
+    }
+    would = first.design == "potential"
+    verbs: dict[Kind, str] = {
+        "hurts": "would worsen" if would else "worsens",
+        "helps": "would improve" if would else "improves",
+        "negligible": "would not change" if would else "does not change",
+        "no_evidence": "shows no clear effect on",
+        "never": "could take nothing that was held of",
+        "few": "was asked in too few test episodes about",
+    }
+    parts = []
+    for how, verb in verbs.items():
+        own = [row for row in rows if kind(row) == how]
+        if own:
+            parts.append(f"{verb} {', '.join(told(r) if how in ('hurts', 'helps') else r.what for r in own)}")
+    start = starts[first.design]()
+    return f"{start[0].upper()}{start[1:]} {'; '.join(parts)}."

@@ -1,0 +1,108 @@
+"""Tables on an audit whose answers are written by hand: tests/ssl_robot/reporting/conftest.py."""
+
+from dataclasses import replace
+
+import pytest
+
+from ssl_robot.auditing.runs import Result
+from ssl_robot.reporting import mechanism, tables
+
+
+def test_possible_and_actual_harm_stand_beside_each_other(audited):
+    matrix = tables.matrix([f for f in audited.findings if f.role == "verdict"])
+    assert matrix.columns == [("block x", "R²"), ("block angle", "error, °")]
+    rotation, hue = matrix.blocks
+    assert [line.how for line in rotation] == ["if exactly blind", "in the full recipe", "added to the plain recipe"]
+    assert {line.name for line in rotation} == {"rotation"}
+    assert [[cell.verdict for cell in line.cells] for line in rotation] == [["would hurt"] * 2, *[["hurts"] * 2] * 2]
+    assert [[cell.kind for cell in line.cells] for line in hue] == [
+        ["negligible"] * 2, ["negligible"] * 2, ["helps"] * 2,
+    ]  # fmt: skip
+    cell = rotation[1].cells[0]
+    assert cell.effect.startswith("−0.4")
+    assert cell.users == "12.0 → 31.0 mm"
+
+
+def test_what_one_was_not_asked_is_an_empty_cell(audited):
+    rows = [f for f in audited.findings if f.role == "verdict" and f.design == "leave_one_out"]
+    matrix = tables.matrix([f for f in rows if (f.invariance, f.component) != ("hue", "x")])
+    assert [cell is None for cell in matrix.blocks[1][0].cells] == [True, False]
+
+
+def test_details_name_layer_head_and_what_could_have_been_seen(audited):
+    rows = tables.details([f for f in audited.findings if f.design == "leave_one_out" and f.role == "verdict"])
+    assert [(row.name, row.what) for row in rows] == [
+        ("rotation", "block x"), ("rotation", "block angle"), ("hue", "block x"), ("hue", "block angle"),
+    ]  # fmt: skip
+    assert {row.read for row in rows} == {"output, kernel"}
+    assert rows[1].detectable.endswith("°")
+    assert 0 < float(rows[1].detectable.rstrip("°")) < 5
+
+
+def test_what_was_never_held_is_said(audited):
+    found = next(f for f in audited.findings if f.design == "leave_one_out")
+    row = tables.details([replace(found, held=False, verdict="no_evidence")])[0]
+    assert row.cell.verdict == "the encoder never held it"
+
+
+def test_arms_have_means_spreads_and_the_recommended_one_is_last_with_its_proof(audited):
+    columns, rows = tables.arms(audited)
+    assert columns == [("block x", "R²"), ("block x", "error, mm"), ("block angle", "error, °")]
+    assert rows[-1].name == "recommended"
+    assert rows[-1].proof[0].startswith("not inferior; closes ")
+    assert 90 <= float(rows[-1].proof[0].split()[3].rstrip("%")) <= 110
+    table = {row.name: row for row in rows}
+    assert table["full"].cells[0].startswith("0.50 ± 0.0")
+    assert (table["pixels"].seeds, table["full"].seeds) == (1, 5)
+    assert "±" not in table["pixels"].cells[0]
+    assert "ceiling" not in table["pixels"].note
+
+
+def test_an_arm_without_any_answer_has_no_row(made):
+    results = [*made().results, Result("state", 0, failure="it has no state")]
+    assert "state" not in [row.name for row in tables.arms(made(results=results))[1]]
+
+
+def test_other_readings_are_named_only_where_they_are_sure_of_something_else(made, audited):
+    found = tables.sensitivity(audited.findings)
+    assert found.readings == ["output, kernel", "map, kernel"]
+    assert len(found.rows) == len([f for f in audited.findings if f.role == "verdict" and f.design != "potential"])
+    changed = [replace(f, verdict="no_evidence") if f.role == "sensitivity" else f for f in audited.findings]
+    assert tables.sensitivity(changed).other == []
+    place = ("rotation", "leave_one_out", "x", "sensitivity")
+    odd = [
+        replace(f, verdict="negligible", held=True) if (f.invariance, f.design, f.component, f.role) == place else f
+        for f in changed
+    ]
+    assert tables.sensitivity(odd).other == ["rotation in the full recipe, block x: does not matter (map, kernel)"]
+
+
+def test_without_other_readings_there_is_no_table(audited):
+    assert tables.sensitivity([f for f in audited.findings if f.role == "verdict"]).rows == []
+
+
+def test_learnt_invariance_beside_harm(audited):
+    points = {(point.name, point.how): point for point in mechanism.learnt(audited)}
+    assert set(points) == {
+        (name, how) for name in ("rotation", "hue") for how in ("in the full recipe", "added to the plain recipe")
+    }
+    full = points["rotation", "in the full recipe"]
+    assert full.became == pytest.approx(0.6)
+    assert full.harm == pytest.approx(0.4, abs=0.05)
+    assert full.readable == pytest.approx((0.8, 0.2))
+    assert full.cells[2:4] == ("0.20 → 0.80", "0.80 → 0.20")
+    assert points["hue", "in the full recipe"].became == pytest.approx(0)
+
+
+def test_the_worst_component_is_one_that_was_held(made):
+    place = ("rotation", "leave_one_out", "x")
+    found = [replace(f, held=False) if (f.invariance, f.design, f.component) == place else f for f in made().findings]
+    points = mechanism.learnt(made(findings=found))
+    assert not points[0].worst.held  # the only one with an R2: shown hollow
+
+
+def test_encoders_that_were_not_asked_how_invariant_they_are_are_left_out(audited, made):
+    assert [name for name, _ in mechanism.encoders(audited)][:2] == ["full", "without rotation"]
+    asked = [q for q in made().questions if q.role != "mechanism"]
+    assert mechanism.encoders(made(questions=asked)) == []
+    assert mechanism.learnt(made(questions=asked)) == []

@@ -1,0 +1,141 @@
+"""The answer says what the findings say, no more and no less."""
+
+from dataclasses import replace
+
+import pytest
+
+from ssl_robot.auditing.design import RECOMMENDED
+from ssl_robot.auditing.runs import Result
+from ssl_robot.auditing.verdicts import Finding
+from ssl_robot.recipes import Recipe
+from ssl_robot.remedies.augself import Augself
+from ssl_robot.reporting import words
+
+
+def finding(name, verdict="hurts", **changes):
+    base = Finding(
+        name, "leave_one_out", "pose", "poses/block", "x", "output", "kernel", "verdict", "r2", -0.4, -0.5, -0.3,
+        "R2", 0.05, 0.9, 0.5, 0.2, verdict, True, 0.001, 0.1, episodes=75,
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def test_one_that_hurts_is_named_with_its_effect():
+    assert words.headline([finding("flip")]) == "Flip hurts (R² of block x 0.90 → 0.50)."
+
+
+def test_the_user_s_unit_goes_before_r2():
+    found = finding("flip", error_without=0.012, error_having=0.031, error_unit="m")
+    assert words.headline([found]) == "Flip hurts (error of block x 12.0 → 31.0 mm)."
+
+
+def test_the_largest_effect_is_told_by_what_would_be_negligible():
+    angle = finding("flip", metric="error", unit="deg", component="angle", effect=10.0, margin=3.0, without=40.0,
+                    having=50.0)  # fmt: skip
+    assert "block x" in words.headline([finding("flip"), angle])  # 8 margins against 3.3
+
+
+def test_several_stand_together_and_harm_comes_first():
+    rows = [finding("hue", "helps", effect=0.2, having=1.0), finding("flip"), finding("rotation")]
+    rows += [finding(name, "negligible") for name in ("gray", "blur", "noise")]
+    rows += [finding("time", "no_evidence"), finding("crop", "no_evidence", held=False)]
+    assert words.headline(rows) == (
+        "Flip (R² of block x 0.90 → 0.50) and rotation (R² of block x 0.90 → 0.50) hurt; hue helps (R² of block x "
+        "0.90 → 1.00); gray, blur and noise do not matter; for time there is no evidence either way; what crop could "
+        "hide the encoder never held."
+    )
+
+
+def test_harm_and_gain_of_one_are_both_told():
+    gain = finding("flip", "helps", component="y", effect=0.2, having=1.0)
+    text = words.headline([finding("flip"), gain])
+    assert text.startswith("Flip hurts some and helps other")
+    assert "block x" in text
+    assert "block y" in text
+
+
+def test_training_outweighs_the_bound_and_single_strengths_do_not_lead():
+    bound = finding("flip", design="potential", p=None, detectable=None)
+    rows = [bound, finding("flip", "negligible"), finding("flip", "hurts", design="sweep", dose=90.0)]
+    assert words.headline(rows) == "Flip does not matter."
+    assert words.headline([bound]) == "Exact blindness to flip would hurt (R² of block x 0.90 → 0.50)."
+
+
+def test_negligible_beside_what_was_never_held_is_negligible_and_beside_no_evidence_is_not():
+    never = finding("hue", "no_evidence", held=False, component="y")
+    assert words.headline([finding("hue", "negligible"), never]) == "Hue does not matter."
+    unsure = finding("hue", "no_evidence", component="y")
+    assert "no evidence" in words.headline([finding("hue", "negligible"), unsure])
+
+
+def test_without_findings_there_is_no_verdict():
+    assert words.headline([]).startswith("There is no verdict")
+
+
+@pytest.mark.parametrize("episodes", [3, 9])
+def test_few_episodes_are_named_as_the_reason(episodes):
+    assert words.kind(finding("hue", "no_evidence", episodes=episodes)) == "few"
+
+
+def test_every_design_has_its_sentence():
+    rows = [
+        finding("flip", design="potential", encoder="resnet18", p=None, detectable=None),
+        finding("flip"),
+        finding("hue", "helps", design="add_one_in", effect=0.1, having=1.0),
+        finding("rotation", "negligible", design="sweep", dose=10.0),
+        finding(RECOMMENDED, "no_evidence", design="remedy"),
+        finding("gray", role="sensitivity"),
+    ]
+    assert words.summary(rows).splitlines() == [
+        "Exact blindness to flip of resnet18 would worsen R² of block x 0.90 → 0.50.",
+        "Flip in the full recipe worsens R² of block x 0.90 → 0.50.",
+        "Hue added to the plain recipe improves R² of block x 0.90 → 1.00.",
+        "Rotation at strength 10 does not change block x.",
+        "The recommended recipe shows no clear effect on block x.",
+    ]
+
+
+def test_the_advice_is_the_recommended_recipe_and_its_proof(audited):
+    answer = words.answer(audited)
+    assert answer.headline.startswith("Rotation hurts")
+    assert answer.advice == (
+        "Recommended: drop rotation, so that it has shift and hue. Trained too: not inferior to the first recipe on "
+        "any component."
+    )
+    assert answer.limits[0].startswith("With 5 seeds, effects below about")
+    assert "no evidence is not no effect" in answer.limits[0]
+
+
+def test_the_advice_names_what_is_weakened_predicted_and_kept(made):
+    recipe = Recipe.named("shift").having("rotation", degrees=10).having("hue")
+    arm = replace(made().recommended, recipe=recipe, remedies=(Augself(of=("hue",)),))
+    advice = words.answer(made(recommended=arm)).advice
+    assert "weaken rotation" in advice
+    assert "keep hue, but have the encoder predict it (augself)" in advice
+    full = made().study.arms()["full"]
+    assert words.answer(made(recommended=full)).advice == "Keep the recipe as it is: shift, rotation and hue."
+
+
+def test_a_recipe_that_is_not_shown_to_be_as_good_is_not_praised(made):
+    found = [replace(f, safe=f.component != "x") if f.design == "remedy" else f for f in made().findings]
+    assert "not inferior to the first recipe on 1 of 2 components; unsure: block x" in (
+        words.answer(made(findings=found)).advice
+    )
+
+
+def test_without_training_the_next_step_is_named(made):
+    bound = [f for f in made().findings if f.design == "potential"]
+    answer = words.answer(made(findings=bound, recommended=None, results=()))
+    assert answer.headline.startswith("Exact blindness to rotation would hurt")
+    assert "train with and without rotation" in answer.advice
+    harmless = [f for f in bound if f.invariance == "hue"]
+    assert words.answer(made(findings=harmless, recommended=None)).advice.startswith("No training is needed")
+
+
+def test_failed_and_skipped_are_said(made):
+    failed = Result("with hue", 0, failure="the embeddings collapsed")
+    results = [*(r for r in made().results if r.arm != "with hue"), failed, Result("state", 0, failure="no state")]
+    limits = " ".join(words.answer(made(results=results, skipped=("gray",), beside=("state",))).limits)
+    assert "Runs of with hue failed" in limits
+    assert "state" not in limits
+    assert "Nothing was trained for gray" in limits
