@@ -176,11 +176,11 @@ def _dose(axis: Axes, found: Sequence[Finding]) -> None:
     axis.axhline(0, color=COLOURS["quiet"], linewidth=1)
     middle = [0.0, *(scale.factor * f.effect for f in rows)]
     axis.plot([0.0, *(f.dose or 0.0 for f in rows)], middle, color=COLOURS["quiet"], linewidth=1.2)
-    for f in rows:
+    for dose, f in ((f.dose or 0.0, f) for f in rows):
         ends = [scale.factor * f.low, scale.factor * f.high]
-        axis.plot([f.dose, f.dose], ends, color=_colour(f), linewidth=2.5, solid_capstyle="round")
+        axis.plot([dose, dose], ends, color=_colour(f), linewidth=2.5, solid_capstyle="round")
         face = _colour(f) if f.held else COLOURS["paper"]
-        axis.plot(f.dose, scale.factor * f.effect, "o", color=face, markeredgecolor=_colour(f), markersize=7)
+        axis.plot(dose, scale.factor * f.effect, "o", color=face, markeredgecolor=_colour(f), markersize=7)
     if found[0].metric == "error":
         axis.invert_yaxis()
     axis.set_title(found[0].what, loc="left", fontweight="bold", fontsize=10)
