@@ -41,7 +41,7 @@ LEVELS = (
         "ranges",
         "probing.rotations",
     ),
-    ("heads", "arena", "segments", "probing.quantities"),
+    ("heads", "arena", "segments", "layers", "probing.quantities"),
     ("contrast", "teacher", "probing.precision"),
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "probing.regression", "probing.classes", "probing.examination"),
