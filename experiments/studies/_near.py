@@ -3,6 +3,7 @@
 import gymnasium as gym
 
 NEAR = "ssl_robot.experiments.studies._near:NearReacher-v0"
+_ABOVE = {"distance": 0.65, "elevation": -90.0, "azimuth": 90.0, "lookat": [0.0, 0.0, 0.0]}
 
 gym.register(
     "NearReacher-v0",
