@@ -18,7 +18,7 @@ from ssl_robot import backbones, layers
 from ssl_robot.errors import InputError
 
 FILE = "encoder.safetensors"
-Layer = str  # output, map, or a layer of the backbone by name
+Layer = str  # output, map, or layers of the backbone by name
 Images = Tensor | NDArray[np.uint8]
 
 

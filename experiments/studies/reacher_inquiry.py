@@ -38,7 +38,7 @@ class ReacherInquiry:
     epochs: int = number(6, 1)
     seeds: int = number(1, 1)
     methods: tuple[str, ...] = ("simsiam", "byol", "mocov3", "swav", "barlow_twins")
-    questions: tuple[str, ...] = _QUESTIONS
+    questions: tuple[str, ...] = ("near", "views", "faster", "longer")
 
     def __post_init__(self) -> None:
         check(self)

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_robot import cache
-from ssl_robot.encoder import Layer
 from ssl_robot.frames import Frames
 from ssl_robot.probes import Reading, Score, few
 from ssl_robot.probing import resampling
@@ -37,7 +36,7 @@ class Knn(Reading):
     target: str = "class"
     k: int = number(20, 1)
     temperature: float = number(0.1, 0.001, 1000)
-    layer: Layer = "output"
+    layer: str = "output"
 
     def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
         """Accuracy on the test episodes."""

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_robot import cache
-from ssl_robot.encoder import Layer
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames, Label, find_label
 from ssl_robot.probes import Reading, Score, few
@@ -50,7 +49,7 @@ class Pose(Reading):
     """
 
     target: tuple[str, ...] = ()
-    layer: Layer = "output"
+    layer: str = "output"
     head: Literal["kernel", "ridge", "neighbours", "mlp", "attentive", "softmax"] = "kernel"
     symmetric: tuple[str, ...] = ()
     session: str = ""
