@@ -3,7 +3,7 @@
 A backbone maps (b, 3, h, w) to a map (b, c, h', w') by ``features``, and that to a vector (b, d) by ``pool``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -19,12 +19,19 @@ class Backbone(nn.Module):
     Args:
         features: (b, 3, h, w) to (b, c, h', w').
         pool: (b, c, h', w') to (b, d).
+        names: Of layers inside ``features``, with their paths there.
     """
 
-    def __init__(self, features: nn.Module, pool: nn.Module) -> None:
+    def __init__(self, features: nn.Module, pool: nn.Module, names: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.features = features
         self.pool = pool
+        self._names = names or {}
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """What lies on the way to the map, by name, the first one first."""
+        return {name: self.features.get_submodule(path) for name, path in self._names.items()}
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature vectors, (b, d)."""
@@ -40,7 +47,8 @@ def _small() -> Backbone:
         return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
     layers = [*block(3, 32, 2), *block(32, 64, 2), *block(64, 128, 2), *block(128, 128, 1)]
-    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    names = {f"block{number}": str(3 * number - 1) for number in range(1, 5)}
+    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), names)
 
 
 def _resnet(name: str, stem: Literal["small", "large"]) -> Backbone:
@@ -57,7 +65,8 @@ def _resnet(name: str, stem: Literal["small", "large"]) -> Backbone:
     if stem == "small":
         begin = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), network.bn1, network.relu]
     layers = [*begin, network.layer1, network.layer2, network.layer3, network.layer4]
-    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    names = {"stem": "2", **{f"layer{number}": str(number + 2) for number in range(1, 5)}}
+    return Backbone(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), names)
 
 
 class _TwoScales(nn.Module):
@@ -109,7 +118,19 @@ def _timm(name: str, weights: dict[str, Any]) -> Backbone:
     except TypeError:  # only transformers have a size to be dynamic about
         wanted.pop("dynamic_img_size")
         network = timm.create_model(name, **wanted)
-    return Backbone(_Last(network), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    return Backbone(_Last(network), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), _blocks(network))
+
+
+def _blocks(network: nn.Module) -> dict[str, str]:
+    """Names that timm gives to a network's layers and to the blocks they hold, as ``layer3`` and ``blocks.3``."""
+    path = "network.model" if hasattr(network, "model") else "network"  # something around a transformer
+    inner = network.get_submodule("model") if hasattr(network, "model") else network
+    names: list[str] = []
+    for name, layer in inner.named_children():
+        several = isinstance(layer, nn.Sequential | nn.ModuleList)
+        names += [name] if any(layer.children()) and name != "blocks" else []  # those are called one by one
+        names += [f"{name}.{place}" for place, _ in layer.named_children()] if several else []
+    return {name: f"{path}.{name}" for name in names}
 
 
 LARGE = "-large"  # ends the name of a ResNet with ImageNet's stem

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ssl_robot import backbones
+from ssl_robot import backbones, layers
 from ssl_robot.errors import InputError
 
 FILE = "encoder.safetensors"
-Layer = Literal["output", "map"]
+Layer = str  # output, map, or layers of the backbone by name
 Images = Tensor | NDArray[np.uint8]
 
 
@@ -113,15 +113,18 @@ class Encoder(nn.Module):
 
         Args:
             frames: uint8, (b, h, w, 3) or (b, 3, h, w), any size.
-            layer: ``output`` for the vector a policy reads, ``map`` for the feature map before pooling.
+            layer: ``output`` for the vector a policy reads, ``map`` for the feature map before pooling, or a layer
+                inside the backbone by name, as in ``layers``.
 
         Returns:
-            (b, d), or (b, c, h, w) for the map.
+            (b, d), or (b, c, h, w) for a map.
         """
         return self.features(self.images(frames), layer)
 
     def features(self, images: Tensor, layer: Layer = "output") -> Tensor:
         """Features of images in [0, 1] that have the encoder's size already."""
+        if layer not in ("output", "map"):
+            return layers.inside(self.backbone.features, self.backbone.layers, self.normalised(images), layer)
         maps: Tensor = self.backbone.features(self.normalised(images))
         if layer == "map":
             return maps

@@ -36,6 +36,7 @@ class Attempt:
         seed: Of random weights and of learning.
         looks: A baseline by name, or the trial that its encoder comes from.
         question: How it learns; with this seed.
+        backbone: Network of a baseline's random weights.
     """
 
     name: str
@@ -43,13 +44,14 @@ class Attempt:
     seed: int
     looks: str | Trial
     question: Question
+    backbone: str = "small"
 
     def reader(self, out: Path) -> Reader:
         """What it looks through."""
         if isinstance(self.looks, Trial):
             return EncoderReader(load(self.looks.folder(out) / FILE), self.looks.name)
         frames = FrameStore(self.task.shown)
-        like = replace(baselines.usual(frames), size=self.task.world.size)
+        like = replace(baselines.usual(frames), size=self.task.world.size, backbone=self.backbone)
         return baselines.named(self.looks, frames, like, self.seed)
 
     def file(self, out: Path) -> Path:

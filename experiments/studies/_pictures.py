@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Outcome
+from ssl_robot.experiments.studies._trials import IMAGENET, PIXELS, RANDOM, Outcome
 
 _PANELS = (
     ("loss", "loss"),
@@ -54,7 +54,7 @@ def rows(outcomes: Sequence[Outcome]) -> bytes:
         axis.axvline(float(np.mean(_values(here, RANDOM) or [0.0])), color="#909497", linestyle=":", zorder=0)
         for y, name in enumerate(names):
             values = _values(here, name)
-            colour = "#5d6d7e" if name in (RANDOM, PIXELS) else "#1f618d"
+            colour = "#5d6d7e" if name in (RANDOM, PIXELS, IMAGENET) else "#1f618d"
             axis.plot(values, [y] * len(values), "o", color=colour, alpha=0.5, markersize=5)
             if values:
                 axis.plot([np.mean(values)] * 2, [y - 0.3, y + 0.3], color=colour, linewidth=2.5)

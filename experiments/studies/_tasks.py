@@ -7,11 +7,13 @@ from pathlib import Path
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.envs.arena import Copies, opened
 from ssl_robot.errors import InputError
+from ssl_robot.experiments.studies._worlds import COMMANDS as WORLDS
 from ssl_robot.experiments.studies._worlds import World, recorded
 
 _COPIES = 25
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "reacher": {"state": ("0", "1", "2", "3", "4", "5")},  # cosines and sines of two joints, place of the target
+    "testbed": {"scene": ()},
     "metaworld": {"state": ("0", "1", "2", "4", "5", "6")},  # places of the hand and of what it acts on
 }
 
@@ -35,12 +37,24 @@ def _reacher(size: int, count: int = 50) -> tuple[str, str]:
     )
 
 
+def _testbed(env: str, name: str) -> tuple[str, str]:
+    """The exploration that serves all of its tasks, and demonstrations of one."""
+    return (
+        WORLDS["testbed"][0],
+        f"collect ssl_robot.envs.tabletop:{env}Flat-v0 --out {{folder}}/{name}-demos.h5 --frames 2500 --size 64 "
+        "--explorer expert --seed 500000",
+    )
+
+
+TESTBED = ("align-yaw", "cued-side")
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "reacher-64": _reacher(64),
     "reacher-84": _reacher(84),
     "reacher-128": _reacher(128),
     "reacher-64-500": _reacher(64, 500),
     **{env: _metaworld(env) for env in ("drawer-open", "reach", "button-press")},
+    "align-yaw": _testbed("AlignYaw", "align-yaw"),
+    "cued-side": _testbed("CuedSide", "cued-side"),
 }
 
 
@@ -80,6 +94,8 @@ def task(name: str, folder: Path) -> Task:
     if name not in COMMANDS:
         raise InputError(f"'{name}' is not one of the tasks: choose from {', '.join(COMMANDS)}.")
     recorded(COMMANDS[name], folder)
+    if name in TESTBED:
+        return Task(name, _world("testbed", folder, "testbed", 64), folder / f"{name}-demos.h5", 150, 0)
     if not name.startswith("reacher-"):
         return Task(name, _world(name, folder, "metaworld", 64), folder / f"{name}-demos.h5", 25, 200)
     size, _, count = name.removeprefix("reacher-").partition("-")

@@ -32,7 +32,8 @@ from ssl_robot.splits import split
 from ssl_robot.training import Training
 from ssl_robot.workers import performed
 
-RANDOM, PIXELS = "untrained", "pixels"
+RANDOM, PIXELS, IMAGENET = "untrained", "pixels", "efficientnet_lite0"
+_BASELINES = (PIXELS, IMAGENET)  # stand in for an encoder as they are
 _HEADS: tuple[Head, ...] = ("kernel", "neighbours")
 
 
@@ -83,7 +84,7 @@ class Trial:
     def folder(self, out: Path) -> Path:
         """Named by everything that the answer depends on."""
         content: list[Any] = [__version__, self.world.files, self.world.targets, self.backbone, self.seed]
-        if self.method not in (RANDOM, PIXELS):
+        if self.method not in (RANDOM, *_BASELINES):
             recipe = list(self.views.as_dict().items())  # their order counts
             content += [self.method, self.built, asdict(self.schedule), recipe, self.remedies]
         name = "_".join(f"{self.name}-{self.world.name}-{self.seed}-{key(*content)[:8]}".replace(",", "").split())
@@ -150,9 +151,9 @@ def _asked(trial: Trial, folder: Path) -> Outcome:
     probed = FrameStore(world.probed)
     epochs: list[dict[str, float]] = []
     seconds = float("nan")
-    baseline = trial.method == PIXELS
-    reader = named(PIXELS, probed) if baseline else EncoderReader(_encoder(trial, folder), trial.name)
-    if trial.method not in (PIXELS, RANDOM):
+    baseline = trial.method in _BASELINES
+    reader = named(trial.method, probed) if baseline else EncoderReader(_encoder(trial, folder), trial.name)
+    if trial.method not in (RANDOM, *_BASELINES):
         with (folder / METRICS).open(newline="") as file:
             epochs = [{name: float(value) for name, value in line.items() if value} for line in csv.DictReader(file)]
         summary = json.loads((folder / SUMMARY).read_text())

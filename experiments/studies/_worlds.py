@@ -16,6 +16,10 @@ COMMANDS: Mapping[str, Sequence[str]] = {
         "--seed 100000",
     ),
     "reacher": ("collect Reacher-v5 --out {folder}/reacher.h5 --frames 8000 --size 64 --explorer pink_noise",),
+    "reacher-near": (
+        "collect ssl_robot.experiments.studies._near:NearReacher-v0 --out {folder}/reacher-near.h5 --frames 8000 "
+        "--size 64 --explorer pink_noise",
+    ),
     "g1": ("import {g1} --out {folder}/g1.h5 --size 64",),
     "testbed": (
         "collect ssl_robot.envs.tabletop:FindMovingFlat-v0 --out {folder}/testbed.h5 --frames 4000 --size 64 "
@@ -25,10 +29,13 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     ),
     "g1-96": ("import {g1} --out {folder}/g1-96.h5 --size 96",),
 }
+# Cosines and sines of two joints, place of the target.
+_REACHER: Mapping[str, Sequence[str]] = {"state": ("0", "1", "2", "3", "4", "5")}
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "pusht": {"poses/block": (), "agent_pos": ()},
     "testbed": {"scene": ()},
-    "reacher": {"state": ("0", "1", "2", "3", "4", "5")},  # cosines and sines of two joints, place of the target
+    "reacher": _REACHER,
+    "reacher-near": _REACHER,
     "g1": {
         "observation.state": (
             "kRightShoulderPitch", "kRightShoulderRoll", "kRightShoulderYaw", "kRightElbow", "kRightWristRoll",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ssl_robot.experiments.studies._pictures import rows
 from ssl_robot.experiments.studies._tables import markdown, written
-from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Trial, run
+from ssl_robot.experiments.studies._trials import IMAGENET, PIXELS, RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
 from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
@@ -44,7 +44,7 @@ class Methods:
         from ssl_robot.experiments.commands._outline import names
 
         training = {"epochs": self.epochs}
-        found = [Trial(RANDOM, place, seed, RANDOM), Trial(PIXELS, place, seed, PIXELS)]
+        found = [Trial(name, place, seed, name) for name in (RANDOM, PIXELS, IMAGENET)]
         found += [Trial(name, place, seed, name, {}, training) for name in names("methods")]
         found += [
             Trial(f"{BASE} + {name}", place, seed, BASE, {}, training, remedies={name: {}})

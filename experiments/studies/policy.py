@@ -10,21 +10,25 @@ from ssl_robot.experiments.studies._tasks import Task, task
 from ssl_robot.experiments.studies._trials import Trial, run
 from ssl_robot.probes.policy import Policy as Probe
 from ssl_robot.ranges import check, number
+from ssl_robot.recipes import Recipe
 
 _METHODS = ("simsiam", "simclr")
+_SHIFTED = Recipe.named("shift").having("hue").having("gray")  # which hides nothing that the testbed asks for here
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Behaviour cloning in Reacher and MetaWorld: frozen encoders, one trained on, one from scratch, and no encoder.
+    """Behaviour cloning in Reacher, MetaWorld and the testbed, on frozen encoders and others, and on none.
 
     Attributes:
         epochs: Of pre-training.
         seeds: Of each arm; an encoder and the policy on top of it have the same seed.
         tasks: reacher-64, reacher-84 and reacher-128 (pixels), reacher-64-500 (demonstrations, 50 in the others),
-            drawer-open, reach or button-press.
-        arms: Rows of the table: nothing (proprioception alone), state, pixels, untrained, simsiam and simclr, all
-            frozen; +map for a feature map, as in simclr+map; +tuned for an encoder that is trained on; scratch.
+            drawer-open, reach or button-press; align-yaw or cued-side of the testbed, whose answers are known.
+        arms: Rows of the table: nothing (proprioception alone), state, pixels, blind:INVARIANCE, untrained, simsiam and
+            simclr, all frozen; +map for a feature map, as in simclr+map; +tuned for an encoder that is trained on;
+            +shift for one that was trained on shifted frames of another hue; untrained+wide for the network that is
+            made blind; scratch.
         learner: See the probe.
         updates: Of the arms that train an encoder, which are slow; 0: as many as the learner's.
     """
@@ -47,14 +51,13 @@ class Policy:
         attempts = [
             attempt for seed in range(self.seeds) for place in places for attempt in self._attempts(place, seed)
         ]
-        trials = {id(a.looks): a.looks for a in attempts if isinstance(a.looks, Trial)}
+        trials = {a.looks.folder(out): a.looks for a in attempts if isinstance(a.looks, Trial)}
         run(list(trials.values()), out, workers)
         came = attempted(attempts, out, workers)
         written(out / "policy.csv", came)
         return markdown(came)
 
     def _attempts(self, place: Task, seed: int) -> Sequence[Attempt]:
-        trained = {name: Trial(name, place.world, seed, name, {}, {"epochs": self.epochs}) for name in _METHODS}
         looks = {"untrained": "random", "scratch": "random"}
         found = []
         for arm in self.arms:
@@ -65,5 +68,8 @@ class Policy:
             asked = Probe(
                 learner=self.learner, demonstrations=place.demonstrations, steps=place.steps, seed=seed, **changes
             )
-            found.append(Attempt(arm, place, seed, trained.get(name) or looks.get(name, name), asked))
+            recipe = _SHIFTED if "shift" in special else None
+            trained = Trial(name, place.world, seed, name, {}, {"epochs": self.epochs}, recipe)
+            seen = trained if name in _METHODS else looks.get(name, name)
+            found.append(Attempt(arm, place, seed, seen, asked, "wide" if "wide" in special else "small"))
         return found

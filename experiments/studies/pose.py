@@ -26,7 +26,7 @@ from ssl_robot.splits import sessions_of, split
 from ssl_robot.training import Training
 from ssl_robot.workers import performed
 
-CONTROLS = ("state", "random", "pixels", "blind:rotation", "blind:flip", "blind:hue")
+CONTROLS = ("state", "random", "pixels", "efficientnet_lite0", "blind:rotation", "blind:flip", "blind:hue")
 SESSION, GAP = "observation.state:kLeftShoulderYaw", 0.02  # the left arm rests, in each session at another angle
 _SIDES = ("Left", "Right")
 _GROUPS = {"arm": ("Shoulder", "Elbow", "Wrist"), "hand": ("Hand",)}

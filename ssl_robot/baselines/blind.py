@@ -48,8 +48,7 @@ class Averaged:
     @torch.inference_mode()
     def read(self, moments: Seen, layer: Layer = "output") -> Tensor:
         """The mean over the transformations."""
-        if layer == "map":
-            raise InputError(f"A feature map moves with the frame, so '{self.name}' has none: ask for --layer output.")
+        self._check(layer)
         if isinstance(self.invariance, Source):
             raise InputError(f"'{self.name}' is known when an episode is over, not while acting: leave it out.")
         images = self.encoder.images(moments.frames)
@@ -62,11 +61,16 @@ class Averaged:
         """The mean over the transformations; for time over all frames of the same episode."""
         if not isinstance(self.invariance, Source):
             return in_batches(self, frames, layer)
+        self._check(layer)
         features = EncoderReader(self.encoder, self.name).everything(frames, layer)
         _, place, counts = np.unique(frames.episodes, return_inverse=True, return_counts=True)
         where, many = torch.from_numpy(place), torch.from_numpy(counts)
         sums = torch.zeros(len(counts), features.shape[1]).index_add_(0, where, features)
         return (sums / many[:, None])[where]
+
+    def _check(self, layer: Layer) -> None:
+        if layer != "output":
+            raise InputError(f"A feature map moves with the frame, so '{self.name}' has none: ask for --layer output.")
 
 
 class Blind(Averaged):

@@ -24,10 +24,10 @@ class Pixels:
         no_argument("pixels", argument)
 
     def read(self, moments: Seen, layer: Layer = "output") -> Tensor:
-        """Colours in [0, 1]; their map is (b, 3, 32, 32)."""
+        """Colours in [0, 1]; their map, whatever layer it is asked for as, is (b, 3, 32, 32)."""
         images = torch.from_numpy(moments.frames).permute(0, 3, 1, 2).float() / 255
         small = F.interpolate(images, (_SIDE, _SIDE), mode="area")
-        return small if layer == "map" else small.flatten(1)
+        return small.flatten(1) if layer == "output" else small
 
     def everything(self, frames: Frames, layer: Layer = "output") -> Tensor:
         """Pixels of each frame."""

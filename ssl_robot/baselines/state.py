@@ -34,7 +34,7 @@ class State:
 
     def read(self, moments: Seen, layer: Layer = "output") -> Tensor:
         """The labels, float32, (b, d); what is not known is 0."""
-        if layer == "map":
+        if layer != "output":
             raise InputError("'state' has no feature map: ask for --layer output.")
         columns: list[np.ndarray] = []
         for name in self.labels:

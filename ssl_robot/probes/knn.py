@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,13 +29,14 @@ class Knn(Reading):
         target: Label whose values are classes; ``name:component`` where it has several numbers.
         k: Neighbours that vote, by cosine; at most as many as there are. 20 as in DINO; Wu has 200, for ImageNet.
         temperature: Each vote counts exp(cosine / temperature).
-        layer: The vector a policy reads, or the feature map.
+        layer: The vector a policy reads (output), the feature map (map), or a layer inside the network by name, as
+            block2, layer3 or blocks.3; layer3+layer4 for several. Those are averaged to the cells of the map.
     """
 
     target: str = "class"
     k: int = number(20, 1)
     temperature: float = number(0.1, 0.001, 1000)
-    layer: Literal["output", "map"] = "output"
+    layer: str = "output"
 
     def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
         """Accuracy on the test episodes."""

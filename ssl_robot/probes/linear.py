@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -31,12 +30,13 @@ class Linear(Reading):
     Attributes:
         target: Label whose values are classes; ``name:component`` where it has several numbers.
         iterations: Most steps of L-BFGS for each penalty.
-        layer: The vector a policy reads, or the feature map.
+        layer: The vector a policy reads (output), the feature map (map), or a layer inside the network by name, as
+            block2, layer3 or blocks.3; layer3+layer4 for several. Those are averaged to the cells of the map.
     """
 
     target: str = "class"
     iterations: int = number(200, 1)
-    layer: Literal["output", "map"] = "output"
+    layer: str = "output"
 
     def ask(self, reader: Reader, frames: Frames) -> Sequence[Score]:
         """Accuracy on the test episodes."""

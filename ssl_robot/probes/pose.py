@@ -34,7 +34,8 @@ class Pose(Reading):
     Attributes:
         target: Labels to read, as poses/block, or cameras/front for a calibrated camera's own place and rotation; all
             that are listed but the actions, if none are named.
-        layer: The vector a policy reads, or the feature map.
+        layer: The vector a policy reads (output), the feature map (map), or a layer inside the network by name, as
+            block2, layer3 or blocks.3; layer3+layer4 for several. Those are averaged to the cells of the map.
         head: Kernel (radial basis functions) or ridge (linear), in closed form; neighbours, the mean of the 20 nearest
             by cosine; mlp, two hidden layers; attentive (attention pooling) and softmax (places of learnt features),
             which look at the map.
@@ -48,7 +49,7 @@ class Pose(Reading):
     """
 
     target: tuple[str, ...] = ()
-    layer: Literal["output", "map"] = "output"
+    layer: str = "output"
     head: Literal["kernel", "ridge", "neighbours", "mlp", "attentive", "softmax"] = "kernel"
     symmetric: tuple[str, ...] = ()
     session: str = ""
@@ -63,7 +64,7 @@ class Pose(Reading):
             InputError: If a label, symmetry or session does not fit the recording, or the head the layer.
         """
         self._labels(frames)
-        if self.head in learned.ON_MAPS and self.layer != "map":
+        if self.head in learned.ON_MAPS and self.layer == "output":
             raise InputError(f"The head '{self.head}' looks at a feature map: ask for --layer map.")
         scores = self.score(cache.features(reader, frames, self.layer), frames)
         learnt = isinstance(reader, EncoderReader) and reader.encoder.card.origin.get("data") == frames.fingerprint

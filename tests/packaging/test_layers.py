@@ -44,7 +44,7 @@ LEVELS = (
         "probing.rotations",
         "reporting",
     ),
-    ("heads", "arena", "segments", "probing.quantities"),
+    ("heads", "arena", "segments", "layers", "probing.quantities"),
     ("contrast", "teacher", "probing.precision"),
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "probing.regression", "probing.classes", "probing.examination"),

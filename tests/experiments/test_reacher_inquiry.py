@@ -1,0 +1,76 @@
+"""The inquiry into Reacher: one thing is changed at a time, and how little of a frame moves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from ssl_robot.datasets.store import FrameStore
+from ssl_robot.experiments.cli import main
+from ssl_robot.experiments.studies._trials import RANDOM
+from ssl_robot.experiments.studies._worlds import World
+from ssl_robot.experiments.studies.reacher_inquiry import ReacherInquiry, moving
+
+REACHER = World("reacher", Path("none.h5"), Path("none.h5"), {"state": ("0",)})
+
+
+def test_one_thing_is_changed_at_a_time() -> None:
+    found = {trial.name: trial for trial in ReacherInquiry(methods=("byol",))._trials(REACHER)}
+    usual = found["byol"]
+    assert found["byol, without flip"].views == usual.views.without("flip")
+    assert found["byol, without colours"].views.names == ("crop", "flip", "blur")
+    assert found["byol, crop alone"].views.names == ("crop",)
+    assert found["byol, shift and convolution"].views.names == ("shift", "convolution")
+    assert found["byol, faster"].schedule == replace(usual.schedule, lr=6e-3)
+    assert found["byol, longer"].schedule == replace(usual.schedule, epochs=20)
+    for name, trial in found.items():
+        if name not in ("pixels", RANDOM):
+            assert (trial.views == usual.views) or (trial.schedule == usual.schedule)
+            assert trial.built == usual.built
+
+
+def test_the_nearer_camera_is_asked_with_nothing_else_changed() -> None:
+    trials = ReacherInquiry()._trials(replace(REACHER, name="reacher-near"))
+    names = list(dict.fromkeys(trial.name for trial in trials))
+    assert names == ["pixels", RANDOM, *ReacherInquiry.methods]
+
+
+def test_an_unknown_question_is_answered_with_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["study", "reacher_inquiry", "--out", str(tmp_path), "--reacher-inquiry.questions", "why"]
+    assert main(words) == 2
+    assert "choose from near, views, faster, longer" in capsys.readouterr().err
+
+
+class Blinking:
+    """Frames of 100 black pixels; in every fourth frame two are bright, and one a little."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        frames = np.zeros((40, 10, 10, 3), np.uint8)
+        frames[::4, 0, :2, 1] = 200
+        frames[::4, 5, 5] = 9
+        return frames[rows]
+
+
+def test_what_moves_is_counted_by_pixel() -> None:
+    frames: FrameStore = Blinking()  # type: ignore[assignment]
+    assert moving(frames) == pytest.approx(2 / 100 / 4)
+
+
+@pytest.mark.mujoco
+def test_the_nearer_camera_sees_more_of_the_arm() -> None:
+    """Dark blue on gray: several times as many pixels as Reacher's own camera shows."""
+    dark = []
+    for name in ("Reacher-v5", "ssl_robot.experiments.studies._near:NearReacher-v0"):
+        env = gym.make(name, render_mode="rgb_array", width=64, height=64)
+        env.reset(seed=0)
+        frame = np.asarray(env.render()).astype(int)
+        env.close()
+        dark.append(int((frame[..., 2] - frame[..., 0] > 40).sum()))
+    assert dark[1] > 3 * dark[0] > 0
