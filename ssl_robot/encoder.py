@@ -187,9 +187,10 @@ def _card(metadata: Mapping[str, str], file: Path) -> Card:
         values = json.loads(metadata["card"])
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         card = Card(**values)
-        sound = all(isinstance(part, Mapping) for part in (card.recipe, card.origin))
-        sound &= len(card.mean) == len(card.std) == 3 and all(map(math.isfinite, card.mean + card.std))
-        if not sound or min(card.std) <= 0 or not isinstance(card.size, int) or not 0 < card.size <= _LARGEST:
+        size, told = values["size"], [values.get("recipe", {}), values.get("origin", {})]
+        sound = len(card.mean) == len(card.std) == 3 and all(map(math.isfinite, [*card.mean, *card.std]))
+        sound = sound and min(card.std) > 0 and isinstance(size, int) and 0 < size <= _LARGEST
+        if not sound or not all(isinstance(part, dict) for part in told):
             raise ValueError(card)
     except (KeyError, TypeError, ValueError):
         raise InputError(

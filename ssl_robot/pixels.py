@@ -93,8 +93,8 @@ class Features:
             raise InputError(f"There is no {unknown[0]!r} to keep beside the images: the observation {_told(parts)}.")
         self._alone = len(self._images) == 1 and not self._kept and (_ALONE in parts or keep is not None)
         made = {name: _unbounded((*parts[name].shape[:-3], self.width)) for name in self._images}
-        everything = {name: made.get(name, parts[name]) for name in parts if name in made or name in self._kept}
-        self.space: spaces.Space[Any] = made[self._images[0]] if self._alone else spaces.Dict(everything)
+        everything: dict[str, spaces.Space[Any]] = {name: parts[name] for name in parts if name in self._kept}
+        self.space: spaces.Space[Any] = made[self._images[0]] if self._alone else spaces.Dict({**everything, **made})
 
     def one(self, observation: Any) -> Any:
         """A single observation."""

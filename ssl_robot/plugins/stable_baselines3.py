@@ -63,6 +63,19 @@ class VecEncodeObservation(VecEnvWrapper):
         self._features = Features(venv.observation_space, self.encoder, images, keep)
         super().__init__(venv, observation_space=self._features.space)
 
+    @classmethod
+    def load(cls, folder: str | Path, venv: VecEnv, device: str = "cpu") -> Self:
+        """Environments seen as a policy saw those that it learnt in, from the folder that ``save`` wrote.
+
+        Raises:
+            InputError: If nothing was saved there.
+        """
+        file = Path(folder) / _SEEN
+        if not file.is_file():
+            raise InputError(f"There is no policy in {folder}: give a folder that save(model, folder) wrote.")
+        chosen = json.loads(file.read_text(encoding="utf-8"))
+        return cls(venv, folder, chosen["images"], chosen["keep"], device)
+
     def reset(self) -> Any:
         """Begin an episode in every environment."""
         return self._features.batch(self.venv.reset())[0]
@@ -79,9 +92,13 @@ class VecEncodeObservation(VecEnvWrapper):
 
 
 def save(model: BaseAlgorithm, folder: str | Path) -> None:
-    """Write a policy and the encoder that it looks through into one folder, which ``load`` reads.
+    """Write a policy and the encoder that it looks through into one folder.
 
-    The folder is one in the form of Hugging Face's hub too: ``ssl_robot.load`` finds the encoder in it.
+    >>> save(model, "runs/ppo")  # doctest: +SKIP
+    >>> PPO.load("runs/ppo/policy", VecEncodeObservation.load("runs/ppo", envs))  # doctest: +SKIP
+
+    The folder has the form of Hugging Face's hub: ``ssl_robot.load`` finds the encoder in it. The policy is in
+    Stable-Baselines3's own format, which unpickles: load only those of people you trust.
 
     Raises:
         InputError: If the model's environments are not wrapped in ``VecEncodeObservation``.
@@ -94,28 +111,6 @@ def save(model: BaseAlgorithm, folder: str | Path) -> None:
     looking.encoder.save_pretrained(folder)
     (folder / _SEEN).write_text(json.dumps(looking.chosen) + "\n", encoding="utf-8")
     model.save(folder / _POLICY)
-
-
-def load(algorithm: type[BaseAlgorithm], folder: str | Path, venv: VecEnv, device: str = "cpu") -> Any:
-    """A policy that ``save`` wrote, in environments that show images as those did that it learnt in.
-
-    Stable-Baselines3 unpickles what its own files hold: load policies only of those you trust.
-
-    Args:
-        algorithm: The class of the model, such as ``PPO``.
-        folder: Where it was saved.
-        venv: Environments, not yet wrapped in ``VecEncodeObservation``.
-        device: Where policy and encoder compute.
-
-    Raises:
-        InputError: If there is none.
-    """
-    folder = Path(folder)
-    if not (folder / _POLICY).is_file() or not (folder / _SEEN).is_file():
-        raise InputError(f"There is no policy in {folder}: give a folder that ssl_robot's save(model, folder) wrote.")
-    chosen = json.loads((folder / _SEEN).read_text(encoding="utf-8"))
-    envs = VecEncodeObservation(venv, folder, chosen["images"], chosen["keep"], device)
-    return algorithm.load(folder / _POLICY, envs, device)
 
 
 class SSLExtractor(BaseFeaturesExtractor):

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 import ssl_robot
 from ssl_robot.encoder import Encoder
 from ssl_robot.errors import InputError
-from ssl_robot.plugins.stable_baselines3 import SSLExtractor, VecEncodeObservation, load, save
+from ssl_robot.plugins.stable_baselines3 import SSLExtractor, VecEncodeObservation, save
 
 DO_NOTHING = np.zeros((2, 2), np.float32)
 SHORT = {"n_steps": 8, "batch_size": 8, "n_epochs": 2, "device": "cpu", "seed": 0}
@@ -77,9 +77,9 @@ def test_stacks_of_features_are_stable_baselines_own(encoder: Encoder) -> None:
 
 
 def test_policy_and_encoder_are_saved_together(encoder: Encoder, tmp_path: Path) -> None:
-    model = PPO("MlpPolicy", VecEncodeObservation(envs(), encoder), **SHORT).learn(16)
+    model = PPO("MlpPolicy", VecFrameStack(VecEncodeObservation(envs(), encoder), 2), **SHORT).learn(16)
     save(model, tmp_path)
-    again = load(PPO, tmp_path, envs())
+    again = PPO.load(tmp_path / "policy", VecFrameStack(VecEncodeObservation.load(tmp_path, envs()), 2))
     observations = again.get_env().reset()
     wanted, _ = model.predict(observations, deterministic=True)
     np.testing.assert_array_equal(again.predict(observations, deterministic=True)[0], wanted)
@@ -91,7 +91,7 @@ def test_what_cannot_be_saved_or_loaded_is_said(encoder: Encoder, tmp_path: Path
     with pytest.raises(InputError, match=r"looks through no VecEncodeObservation: model.save\(FILE\)"):
         save(PPO("CnnPolicy", envs(), policy_kwargs=extractor(encoder), **SHORT), tmp_path)
     with pytest.raises(InputError, match="There is no policy in"):
-        load(PPO, tmp_path, envs())
+        VecEncodeObservation.load(tmp_path, envs())
 
 
 @pytest.mark.parametrize("freeze", [True, False])
