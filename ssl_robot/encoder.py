@@ -188,8 +188,8 @@ def _card(metadata: Mapping[str, str], file: Path) -> Card:
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         card = Card(**values)
         size, told = values["size"], [values.get("recipe", {}), values.get("origin", {})]
-        sound = len(card.mean) == len(card.std) == 3 and all(map(math.isfinite, [*card.mean, *card.std]))
-        sound = sound and min(card.std) > 0 and isinstance(size, int) and 0 < size <= _LARGEST
+        sound = isinstance(size, int) and 0 < size <= _LARGEST and len(values["mean"]) == len(values["std"]) == 3
+        sound = sound and all(map(math.isfinite, [*card.mean, *card.std])) and min(card.std) > 0
         if not sound or not all(isinstance(part, dict) for part in told):
             raise ValueError(card)
     except (KeyError, TypeError, ValueError):
