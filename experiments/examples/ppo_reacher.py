@@ -61,6 +61,7 @@ def main(example: Example) -> float:
 
     again = VecFrameStack(VecEncodeObservation.load(example.out, envs), 2)
     mean, spread = evaluate_policy(PPO.load(example.out / "policy", again), again, example.episodes, warn=False)
+    envs.close()
     print(f"return {mean:.1f} +- {spread:.1f} over {example.episodes} episodes; saved in {example.out}")
     return float(np.mean(mean))
 
