@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ssl_robot.encoder import Encoder, load
+    from ssl_robot.plugins.gymnasium import EncodeObservation
     from ssl_robot.recipes import Recipe
     from ssl_robot.views import Views
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Recipe", "Views", "__version__", "load"]
+__all__ = ["EncodeObservation", "Encoder", "Recipe", "Views", "__version__", "load"]
 
 _PUBLIC = {
+    "EncodeObservation": "ssl_robot.plugins.gymnasium",
     "Encoder": "ssl_robot.encoder",
     "Recipe": "ssl_robot.recipes",
     "Views": "ssl_robot.views",

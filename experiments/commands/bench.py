@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 _EPOCHS = 10  # of the runs that are watched
+_What = Literal["loader", "record", "compression", "views", "pretrain", "scale", "overhead", "methods", "plugins"]
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,25 @@ class Bench:
         what: Random batches from a file, what recording costs, what codecs make of a recording's frames, augmented
             views of a batch, which are also held against other libraries' pixels, pre-training from end to end, or on
             files of ten thousand frames, half a million and a million (scale), or with its monitors and records and
-            without (overhead), or every method's step beside the passes that it is made of (methods).
+            without (overhead), or every method's step beside the passes that it is made of (methods), or an encoder
+            under Gymnasium's and Stable-Baselines3's wrappers beside the bare one (plugins).
         frames: Frames of the file (loader, 20,000; pretrain, 4,000; overhead, 2,000) or of a round (compression,
-            20,000; views, 256), or steps of a round (record, 20,000).
-        size: Height and width of the frames (96; pretrain, 84; overhead, 64), or of the views (64, 96 and 224 in turn).
+            20,000; views, 256; plugins, 128), or steps of a round (record, 20,000).
+        size: Height and width of the frames (96; pretrain and plugins, 84; overhead, 64), or of the views (64, 96 and
+            224 in turn).
         batch: Frames read at a time (loader, pretrain, overhead).
-        steps: Of a round (pretrain).
+        steps: Of a round (pretrain), or of each of eight copies of Reacher in a round (plugins).
         rounds: How often each candidate is timed.
-        threads: Time with as many threads too, after one (views, pretrain); with as many (overhead).
+        threads: Time with as many threads too, after one (views, pretrain); with as many (overhead, plugins).
         compiled: Time compiled views too, which take half a minute to compile (views).
-        backbone: The network (pretrain).
+        backbone: The network (pretrain, plugins).
         kind: Frames (loader, views, pretrain): flat ones of a simulator, or noisy moving ones.
         env_id: Environment to record (record).
         data: Recording (compression).
         as_json: Print one JSON object instead of tables.
     """
 
-    what: Positional[Literal["loader", "record", "compression", "views", "pretrain", "scale", "overhead", "methods"]]
+    what: Positional[_What]
     frames: int | None = None
     size: int | None = None
     batch: int = 256
@@ -87,6 +90,8 @@ class Bench:
             return self._overhead(folder)
         if self.what == "methods":
             return methods.run(methods.Plan(self.size or 64, self.batch, self.backbone, self.rounds, self.threads))
+        if self.what == "plugins":
+            return self._plugins()
         if self.what == "scale":
             most = self.frames or 1_000_000
             return scale.run(folder, (most // 100, most // 2, most), self.size or 64, self.rounds)
@@ -118,6 +123,12 @@ class Bench:
         torch.set_num_threads(self.threads)
         training = Training(_EPOCHS, self.batch, size=self.size or 64, compiled="no")
         return overhead.run(folder, self.frames or 2000, training, self.rounds)
+
+    def _plugins(self) -> "list[tuple[str, str, list[Timed]]]":
+        from ssl_robot.experiments.benchmarks import plugins
+
+        size, frames = self.size or 84, self.frames or 128
+        return plugins.run(plugins.Plan(size, self.backbone, frames, self.steps, self.rounds, self.threads))
 
     def _views(self) -> int:
         """The pixels come first: a fast view of other pixels would be worth nothing."""

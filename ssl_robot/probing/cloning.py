@@ -178,7 +178,7 @@ def cloned_through(
     with torch.no_grad():
         width = flat(encoder(frames.take(taught.rows[:1]), layer)).shape[1]
     network = _fresh(width, taught, learner, seed)
-    encoder.train().requires_grad_(True)
+    encoder.requires_grad_(True).train()
     groups: list[dict[str, object]] = [{"params": network.parameters()}, {"params": encoder.parameters(), "lr": rate}]
     _fit(moments, network, taught, learner, groups, seed)
     encoder.eval().requires_grad_(False)

@@ -158,3 +158,23 @@ def test_files_of_several_lengths_are_trained_on(
     (table,) = tables(capsys, "scale", "--frames", "8000", "--size", "16", "--rounds", "1", "--json")
     assert [row["name"] for row in table["rows"]] == ["80 frames", "4,000 frames", "8,000 frames"]
     assert all("peak memory" in row["note"] for row in table["rows"])
+
+
+@pytest.mark.mujoco
+@pytest.mark.slow
+def test_plugins_are_timed_beside_the_bare_encoder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssl_robot.experiments.benchmarks.plugins._COPIES", 2)
+    found = tables(capsys, "plugins", "--frames", "8", "--size", "32", "--steps", "2", "--rounds", "1", "--json")
+    alone, many, together, learning, latency, memory = found
+    for table in (alone, many):
+        notes = [row["note"] for row in table["rows"]]
+        assert [note.endswith("% on top of the bare encoder") for note in notes] == [False, True, False, True]
+    assert [row["name"] for row in together["rows"]] == ["eight environments, one by one", "a vector of eight"]
+    assert [row["name"] for row in learning["rows"]] == ["SSLExtractor", "VecEncodeObservation"]
+    assert {"small at 32 px", "resnet18-large at 224 px"} < {row["name"] for row in latency["rows"]}
+    frames, features = (float(row["note"].split()[0]) for row in memory["rows"])
+    # observations and next ones, beside action, reward, done and timeout
+    assert frames == pytest.approx(1e5 * (2 * 3 * 32 * 32 + 20) / 1e9, abs=0.01)
+    assert features == pytest.approx(1e5 * (2 * 128 * 4 + 20) / 1e9, abs=0.01)

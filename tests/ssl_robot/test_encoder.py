@@ -1,5 +1,12 @@
 import json
+import math
+import pickle
+import tracemalloc
+from dataclasses import asdict
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,6 +206,103 @@ def test_a_card_that_does_not_fit_is_refused(encoder: Encoder, tmp_path: Path, c
     save_file(encoder.backbone.state_dict(), path, metadata={"card": json.dumps({**vars(CARD), **changes})})
     with pytest.raises(InputError):
         load(path)
+
+
+class Trap:
+    """A pickle that makes a file when it is opened."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.mark), "w")
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "model.safetensors", "w.pt", "pytorch_model.bin", "w.pkl"])
+@pytest.mark.parametrize("kind", ["torch", "older torch", "pickle", "text pickle"])
+def test_a_pickle_is_refused_and_none_of_it_runs(tmp_path: Path, name: str, kind: str) -> None:
+    mark, path = tmp_path / "ran", tmp_path / "folder" / name
+    path.parent.mkdir()
+    content = {"weight": torch.zeros(3), "trap": Trap(mark)}
+    if kind.endswith("torch"):
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "torch")
+    else:
+        path.write_bytes(pickle.dumps(content["trap"], protocol=0 if kind == "text pickle" else 4))
+    for source in (path, str(path), path.parent):
+        with pytest.raises(InputError) as refused:
+            load(source)
+        sentence = str(refused.value)
+        assert "pickle" in sentence or "not a whole encoder file" in sentence
+        assert "\n" not in sentence
+    assert not mark.exists()
+    if kind != "text pickle":
+        read = pickle.load if kind == "pickle" else partial(torch.load, weights_only=False)
+        read(BytesIO(path.read_bytes()))
+        assert mark.exists()  # the trap is one
+
+
+def header(path: Path, card: Card, tensors: dict[str, Any], claimed: int | None = None, data: bytes = b"") -> Path:
+    """A safetensors file written by hand."""
+    text = json.dumps({"__metadata__": {"card": json.dumps(asdict(card))}, **tensors}).encode()
+    path.write_bytes((len(text) if claimed is None else claimed).to_bytes(8, "little") + text + data)
+    return path
+
+
+def test_a_file_that_claims_ten_gigabytes_is_refused_before_any_are_asked_for(tmp_path: Path) -> None:
+    huge = {"dtype": "F32", "shape": [2_500_000_000], "data_offsets": [0, 10_000_000_000]}
+    path = tmp_path / FILE
+    tracemalloc.start()
+    for claimed, tensors in ((10_000_000_000, {}), (None, {"features.0.weight": huge})):
+        with pytest.raises(InputError, match="not a whole encoder file"):
+            load(header(path, CARD, tensors, claimed))
+    with path.open("r+b") as file:  # and one that has them, as a hole
+        file.truncate(path.stat().st_size + 10_000_000_000)
+    with pytest.raises(InputError, match=r"not a whole encoder file \(.* is missing\)"):
+        load(path)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda weights: weights.update({"features.0.weight": torch.zeros(3)}), r"features.0.weight is \(3,\), but"),
+        (lambda weights: weights.pop("features.0.weight"), "features.0.weight is missing"),
+        (lambda weights: weights.update({"more": torch.zeros(3)}), "more is unknown"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(encoder: Encoder, tmp_path: Path, change: Any, sentence: str) -> None:
+    weights = dict(encoder.backbone.state_dict())
+    change(weights)
+    save_file(weights, tmp_path / FILE, metadata={"card": json.dumps(asdict(CARD))})
+    with pytest.raises(InputError, match=rf"not a whole encoder file \({sentence}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": 0}, {"size": 10**9}, {"size": 32.0}, {"size": "32"}, {"std": [0, 1, 1]}, {"mean": [math.nan, 0, 0]},
+        {"recipe": 3}, {"origin": []},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_card_of_impossible_values_is_refused(encoder: Encoder, tmp_path: Path, changes: dict[str, Any]) -> None:
+    card = json.dumps({**asdict(CARD), **changes})
+    save_file(dict(encoder.backbone.state_dict()), tmp_path / FILE, metadata={"card": card})
+    with pytest.raises(InputError, match="no ssl_robot encoder"):
+        load(tmp_path)
+
+
+def test_what_is_frozen_stays_in_evaluation_mode_as_a_part_of_what_learns(saved: Path) -> None:
+    frozen, learning = load(saved), load(saved, freeze=False)
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
+    policy = torch.nn.ModuleList([frozen, learning]).train()
+    assert not any(part.training for part in frozen.modules())
+    assert all(part.training for part in learning.modules())
+    frozen(frames())
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+    assert {name.split(".")[0] for name, weights in policy.named_parameters() if weights.requires_grad} == {"1"}
 
 
 def test_saving_again_replaces_the_file_whole(encoder: Encoder, tmp_path: Path) -> None:

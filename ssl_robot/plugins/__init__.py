@@ -1,0 +1,1 @@
+"""An encoder under any policy: one file for each host, which is loaded only there."""
