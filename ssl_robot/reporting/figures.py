@@ -196,8 +196,8 @@ def learning(points: Sequence[Learnt]) -> Figure:
         axis = figure.subplots()
         axis.axhline(0, color=COLOURS["quiet"], linewidth=1, zorder=1)
         axis.axvline(0, color=COLOURS["line"], linewidth=1, zorder=0)
-        for point in (point for point in points if point.worst):
-            _dot(axis, point, "os^"[hows.index(point.how) % 3])
+        for i, point in enumerate(sorted(points, key=lambda point: (point.how, point.became))):
+            _dot(axis, point, "os^"[hows.index(point.how) % 3], above=i % 2 == 0)
         for i, how in enumerate(hows):
             axis.plot([], [], "os^"[i % 3], color=COLOURS["quiet"], label=how)
         axis.legend(frameon=False, fontsize=8, loc="best")
@@ -207,15 +207,16 @@ def learning(points: Sequence[Learnt]) -> Figure:
         return _settled(figure)
 
 
-def _dot(axis: Axes, point: Learnt, marker: str) -> None:
+def _dot(axis: Axes, point: Learnt, marker: str, above: bool) -> None:
     worst = point.worst
-    assert worst is not None
+    if worst is None:
+        return
     colour = _colour(worst)
     axis.plot([point.became] * 2, [-worst.low, -worst.high], color=colour, linewidth=1.2, alpha=0.6)
     face = colour if worst.held else COLOURS["paper"]
     axis.plot(point.became, point.harm, marker, color=face, markeredgecolor=colour, markersize=8)
-    place = (7, 4)
-    axis.annotate(point.name, (point.became, point.harm), place, textcoords="offset points", fontsize=9)
+    offset = (7, 4 if above else -11)  # neighbours do not write over each other
+    axis.annotate(point.name, (point.became, point.harm), offset, textcoords="offset points", fontsize=9)
 
 
 def curves(results: Sequence[Result], scale: Mapping[str, tuple[float, float]]) -> Figure:
@@ -255,7 +256,9 @@ def _course(axis: Axes, name: str, results: Sequence[Result], ends: tuple[float,
                       marker="o" if len(known) < 4 else None, markersize=3)  # fmt: skip
     room = 0.1 * (ends[1] - ends[0]) or 0.1
     axis.set_ylim(ends[0] - room, ends[1] + room)
+    axis.set_xlim(0.5, 0.5 + max((len(result.epochs) for result in results), default=1))
     axis.locator_params(nbins=3)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.tick_params(length=2)
     axis.set_xlabel(f"{name} by epoch", fontsize=7, color=COLOURS["quiet"])
 

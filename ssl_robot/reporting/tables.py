@@ -185,13 +185,17 @@ class Sensitivity:
 
     Attributes:
         readings: Layer and head of each column; the first one decides.
-        rows: Invariance, design, component, and a cell for each reading.
-        other: Rows in which some reading says something else that is sure.
+        rows: Invariance, design, component, and for each reading a cell and whether it is sure of something else.
+        many: Readings besides those that decide.
+        other: How many of them are sure of something else.
+        opposite: Those that say that something helps which the deciding one says hurts, or the other way round.
     """
 
     readings: Sequence[str]
-    rows: Sequence[tuple[str, str, str, Sequence[Cell | None]]]
-    other: Sequence[str]
+    rows: Sequence[tuple[str, str, str, Sequence[tuple[Cell | None, bool]]]]
+    many: int
+    other: int
+    opposite: Sequence[str]
 
 
 _SURE = {"hurts", "helps", "negligible"}
@@ -209,14 +213,16 @@ def sensitivity(found: Sequence[Finding]) -> Sensitivity:
             beside.setdefault((f.invariance, f.design, f.dose, place(f)), {})[read(f)] = f
     decide = [f for f in found if f.role == "verdict" and (f.invariance, f.design, f.dose, place(f)) in beside]
     names = list(dict.fromkeys(name for of in beside.values() for name in of))
-    rows, other = [], []
+    rows, other, opposite, many = [], 0, [], 0
     for f in decide:
         others = beside[f.invariance, f.design, f.dose, place(f)]
-        cells = [_cell(f), *(_cell(others[name]) if name in others else None for name in names)]
-        rows.append((f.invariance, supposed(f), f.what, cells))
-        odd = [n for n, o in others.items() if words.kind(o) in _SURE and words.kind(o) != words.kind(f)]
-        other += [f"{f.invariance} {supposed(f)}, {f.what}: {words.verdict(others[n])} ({n})" for n in odd]
-    return Sensitivity([read(decide[0]) if decide else "", *names], rows, other)
+        odd = {n for n, o in others.items() if words.kind(o) in _SURE and words.kind(o) != words.kind(f)}
+        cells = [(_cell(others[n]) if n in others else None, n in odd) for n in names]
+        rows.append((f.invariance, supposed(f), f.what, [(_cell(f), False), *cells]))
+        many, other = many + len(others), other + len(odd)
+        against = [n for n in sorted(odd) if {words.kind(others[n]), words.kind(f)} == {"hurts", "helps"}]
+        opposite += [f"{f.invariance} {supposed(f)}, {f.what}: {words.verdict(others[n])} ({n})" for n in against]
+    return Sensitivity([read(decide[0]) if decide else "", *names], rows, many, other, opposite)
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,14 @@ class Answer:
     """The top of the page.
 
     Attributes:
-        headline: What hurts, helps and does not matter.
-        advice: The recipe to use, or what to do next.
+        headline: What hurts, helps and does not matter, and what to train with.
+        effects: The largest effect of each invariance that has a sure one.
+        advice: How the recommended recipe differs, and whether it was shown to be as good; or what to do next.
         limits: What the study could not have seen, and what is missing from it.
     """
 
     headline: str
+    effects: Sequence[str]
     advice: str
     limits: Sequence[str]
 
@@ -59,26 +61,52 @@ def verdict(finding: Finding) -> str:
 def answer(audited: Audited) -> Answer:
     """The answer, what to do about it, and how far it can be trusted."""
     found = [f for f in audited.findings if f.role == "verdict"]
-    return Answer(headline(found), _advice(audited, found), list(_limits(audited, found)))
+    said = headline(found, audited.study.groups)
+    if audited.recommended is not None and found:
+        said = f"{said} Train with {listed(audited.recommended.recipe.names)}."
+    return Answer(said, _effects(found), _advice(audited, found), list(_limits(audited, found)))
 
 
-def headline(found: Sequence[Finding]) -> str:
+def headline(found: Sequence[Finding], groups: Sequence[str] = ()) -> str:
     """What hurts, helps and does not matter in one sentence, from the strongest evidence: training, where there is any.
 
     Args:
         found: Findings that decide.
+        groups: Names that stand for several invariances; they are told of where they say more than their members.
     """
-    rows = [f for f in found if f.design in TRAINED] or [f for f in found if f.design == "potential"]
+    rows = _strongest(found)
     if not rows:
         return "There is no verdict: no two recipes were both trained and asked."
     bound = rows[0].design == "potential"
-    standing: dict[Standing, list[tuple[str, str]]] = {}
-    for name in dict.fromkeys(f.invariance for f in rows):
-        own = [f for f in rows if f.invariance == name]
-        standing.setdefault(_standing(own), []).append((name, _largest(own)))
-    clauses = [_clause(how, standing[how], bound) for how in _CLAUSES if how in standing]
+    how = {name: _standing([f for f in rows if f.invariance == name]) for name in dict.fromkeys(_names(rows))}
+    alone = {standing for name, standing in how.items() if name not in groups}
+    clauses = []
+    for standing in _CLAUSES:
+        names = [n for n in how if how[n] == standing and (n not in groups or standing not in alone)]
+        names = [f"{name} together" if name in groups else name for name in names]
+        clauses += [_clause(standing, names, bound)] if names else []
     text = "; ".join(clauses)
     return f"Exact blindness to {text}." if bound else f"{text[0].upper()}{text[1:]}."
+
+
+def _strongest(found: Sequence[Finding]) -> list[Finding]:
+    return [f for f in found if f.design in TRAINED] or [f for f in found if f.design == "potential"]
+
+
+def _names(found: Sequence[Finding]) -> list[str]:
+    return [f.invariance for f in found]
+
+
+def _effects(found: Sequence[Finding]) -> list[str]:
+    """The largest harm and the largest gain of each invariance, measured by what would be negligible."""
+    rows, lines = _strongest(found), []
+    for name in dict.fromkeys(_names(rows)):
+        for how in ("hurts", "helps"):
+            sure = [f for f in rows if f.invariance == name and kind(f) == how]
+            if sure:
+                largest = max(sure, key=lambda f: abs(f.effect) / f.margin)
+                lines.append(f"{name} {verdict(largest)}: {told(largest)}")
+    return lines
 
 
 def summary(found: Sequence[Finding]) -> str:
@@ -109,7 +137,11 @@ def told(finding: Finding) -> str:
 # What is said of those that stand alike: of one, of several, and of exact blindness to them.
 _CLAUSES: dict[Standing, tuple[str, str, str]] = {
     "hurts": ("{} hurts", "{} hurt", "{} would hurt"),
-    "mixed": ("{} hurts some and helps other", "{} hurt some and help other", "{} would hurt some and help other"),
+    "mixed": (
+        "{} hurts one thing and helps another",
+        "{} hurt one thing and help another",
+        "{} would hurt one thing and help another",
+    ),
     "helps": ("{} helps", "{} help", "{} would even help"),
     "negligible": ("{} does not matter", "{} do not matter", "{} would not matter"),
     "no_evidence": ("for {} there is no evidence either way",) * 2 + ("{} shows nothing clear",),
@@ -117,14 +149,9 @@ _CLAUSES: dict[Standing, tuple[str, str, str]] = {
 }
 
 
-def _clause(how: Standing, subjects: Sequence[tuple[str, str]], bound: bool) -> str:
-    """What is said of those that stand alike; the effect of a single one follows the verb, for ease of reading."""
-    verb = _CLAUSES[how][2 if bound else min(len(subjects), 2) - 1]
-    if len(subjects) == 1:
-        name, effect = subjects[0]
-        return f"{verb.format(name)}{f' ({effect})' if effect else ''}"
-    named = [f"{name} ({effect})" if effect else name for name, effect in subjects]
-    return verb.format(listed(named, "or" if bound else "and"))
+def _clause(how: Standing, names: Sequence[str], bound: bool) -> str:
+    """What is said of those that stand alike."""
+    return _CLAUSES[how][2 if bound else min(len(names), 2) - 1].format(listed(names, "or" if bound else "and"))
 
 
 def _standing(rows: Sequence[Finding]) -> Standing:
@@ -140,25 +167,14 @@ def _standing(rows: Sequence[Finding]) -> Standing:
     return "negligible" if kinds <= {"negligible", "never"} else "no_evidence"
 
 
-def _largest(rows: Sequence[Finding]) -> str:
-    """The largest harm and the largest gain, measured by what would be negligible."""
-    found = []
-    for how in ("hurts", "helps"):
-        sure = [row for row in rows if kind(row) == how]
-        if sure:
-            found.append(told(max(sure, key=lambda row: abs(row.effect) / row.margin)))
-    return "; ".join(found)
-
-
 def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     if audited.recommended is None:
         return _next(found)
     begun, arm = audited.study.arms()[audited.study.start], audited.recommended
     steps = list(_steps(begun, arm))
     if not steps:
-        return f"Keep the recipe as it is: {listed(arm.recipe.names)}."
-    left = f"so that it has {listed(arm.recipe.names)}"
-    return f"Recommended: {'; '.join(steps)}, {left}. {_proof(found)}".strip()
+        return "Keep the recipe as it is."
+    return f"Recommended: {'; '.join(steps)}. {_proof(found)}".strip()
 
 
 def _next(found: Sequence[Finding]) -> str:

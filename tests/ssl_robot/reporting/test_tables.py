@@ -67,14 +67,20 @@ def test_other_readings_are_named_only_where_they_are_sure_of_something_else(mad
     found = tables.sensitivity(audited.findings)
     assert found.readings == ["output, kernel", "map, kernel"]
     assert len(found.rows) == len([f for f in audited.findings if f.role == "verdict" and f.design != "potential"])
+    assert [odd for *_, cells in found.rows for _, odd in cells[:1]] == [False] * len(found.rows)
     changed = [replace(f, verdict="no_evidence") if f.role == "sensitivity" else f for f in audited.findings]
-    assert tables.sensitivity(changed).other == []
+    assert (tables.sensitivity(changed).other, tables.sensitivity(changed).many) == (0, len(found.rows))
+
+
+@pytest.mark.parametrize(("verdict", "opposite"), [("negligible", 0), ("helps", 1)])
+def test_the_opposite_is_named(audited, verdict, opposite):
+    found = [replace(f, verdict="no_evidence") if f.role == "sensitivity" else f for f in audited.findings]
     place = ("rotation", "leave_one_out", "x", "sensitivity")
-    odd = [
-        replace(f, verdict="negligible", held=True) if (f.invariance, f.design, f.component, f.role) == place else f
-        for f in changed
-    ]
-    assert tables.sensitivity(odd).other == ["rotation in the full recipe, block x: does not matter (map, kernel)"]
+    at = next(i for i, f in enumerate(found) if (f.invariance, f.design, f.component, f.role) == place)
+    found[at] = replace(found[at], verdict=verdict, held=True)
+    said = tables.sensitivity(found)
+    assert (said.other, [odd for _, odd in said.rows[0][3]]) == (1, [False, True])
+    assert list(said.opposite) == ["rotation in the full recipe, block x: helps (map, kernel)"] * opposite
 
 
 def test_without_other_readings_there_is_no_table(audited):
