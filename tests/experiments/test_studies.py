@@ -15,15 +15,17 @@ from PIL import Image
 
 import ssl_robot.experiments.studies
 from ssl_robot import catalogue
+from ssl_robot.baselines import named
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
 from ssl_robot.experiments.studies import _trials, cifar10, pose, testbed
 from ssl_robot.experiments.studies._pictures import curves, grid, rows
 from ssl_robot.experiments.studies._tables import markdown, written
-from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Outcome, Trial
+from ssl_robot.experiments.studies._trials import IMAGENET, PIXELS, RANDOM, Outcome, Trial
 from ssl_robot.experiments.studies._worlds import COMMANDS, World, world
 from ssl_robot.probes import Score
+from ssl_robot.readers import Reader
 
 PNG = b"\x89PNG\r\n"
 
@@ -43,6 +45,26 @@ def outcome(place: World, name: str, seed: int, r2: float, failure: str = "") ->
     ]
     scores = {} if failure else {head: {"block x": r2, "block y": r2 / 2} for head in ("kernel", "neighbours")}
     return Outcome(Trial(name, place, seed, "simsiam"), scores, [] if failure else epochs, 2.0, failure)
+
+
+def test_baselines_stand_in_for_an_encoder_as_they_are(
+    place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained, and each has a folder of its own."""
+    asked: list[str] = []
+
+    def known(name: str, frames: FrameStore) -> Reader:
+        asked.append(name)
+        return named("state", frames)
+
+    monkeypatch.setattr(_trials, "named", known)
+    monkeypatch.setattr(_trials, "pretrain", lambda *given, **settings: pytest.fail("trained"))
+    trials = [Trial(name, place, 0, name) for name in (PIXELS, IMAGENET)]
+    outcomes = [_trials._perform((trial, tmp_path)) for trial in trials]
+    assert asked == [PIXELS, IMAGENET]
+    assert [outcome.failure for outcome in outcomes] == ["", ""]
+    assert min(outcomes[1].r2["kernel"].values()) > 0.9
+    assert len({trial.folder(tmp_path) for trial in trials}) == 2
 
 
 def test_a_finished_trial_is_not_repeated(place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
