@@ -98,13 +98,9 @@ class Features:
 
     def one(self, observation: Any) -> Any:
         """A single observation."""
-        return self([observation])[0]
-
-    def __call__(self, observations: Sequence[Any]) -> list[Any]:
-        """Single observations, each by itself."""
-        named = [_named(observation) for observation in observations]
-        images = self._encoded({name: np.stack([one[name] for one in named]) for name in self._images})
-        return [self._joined({k: v[i] for k, v in images.items()}, one) for i, one in enumerate(named)]
+        named = _named(observation)
+        images = self._encoded({name: np.asarray(named[name])[None] for name in self._images})
+        return self._joined({name: value[0] for name, value in images.items()}, named)
 
     def batch(self, observations: Any, last: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
         """Observations of several environments as a vector of them gives them, and single ones beside them.

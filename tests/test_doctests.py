@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ssl_robot.errors import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ("datasets", "envs", "experiments")  # installed inside the library
 FILES = [file for folder in ("ssl_robot", *INSIDE) for file in sorted((ROOT / folder).rglob("*.py"))]
@@ -19,7 +21,12 @@ def dotted(file: Path) -> str:
 
 @pytest.mark.parametrize("name", [dotted(file) for file in FILES])
 def test_examples(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    try:
+        module = importlib.import_module(name)
+    except InputError as error:  # a plugin whose host is an extra
+        assert name.startswith("ssl_robot.plugins.")
+        pytest.skip(str(error))
+    assert doctest.testmod(module).failed == 0
 
 
 def test_there_are_examples():

@@ -155,10 +155,10 @@ def _together(plan: Plan, encoder: Encoder) -> Table:
 def _learning(plan: Plan, encoder: Encoder) -> Table:
     """Rounds of PPO on Reacher's pixels: features outside of the policy, and inside."""
     looks = {"features_extractor_class": SSLExtractor, "features_extractor_kwargs": {"encoder": encoder}}
-    batch, settings = min(64, _COPIES * plan.steps), {"n_steps": plan.steps, "device": "cpu", "seed": 0}
+    settings: dict[str, Any] = {"n_steps": plan.steps, "batch_size": min(64, _COPIES * plan.steps), "device": "cpu"}
     worlds = [_reachers(plan) for _ in range(2)]
-    inside = PPO("CnnPolicy", worlds[0], policy_kwargs=looks, batch_size=batch, **settings)
-    outside = PPO("MlpPolicy", VecEncodeObservation(worlds[1], encoder), batch_size=batch, **settings)
+    inside = PPO("CnnPolicy", worlds[0], policy_kwargs=looks, **settings)
+    outside = PPO("MlpPolicy", VecEncodeObservation(worlds[1], encoder), **settings)
 
     def learn(model: Any) -> Callable[[int], int]:
         def turn(number: int) -> int:

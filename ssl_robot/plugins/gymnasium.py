@@ -46,12 +46,13 @@ class EncodeObservation(gym.ObservationWrapper[Any, Any, Any], RecordConstructor
 
     def __init__(
         self,
-        env: gym.Env[Any, Any],
+        env: gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any],
         encoder: Encoder | str | Path,
         images: Sequence[str] | None = None,
         keep: Sequence[str] | None = None,
         device: str | None = None,
     ) -> None:
+        assert isinstance(env, gym.Env)  # a vector has become another wrapper
         _record(self, encoder, images, keep, device)
         gym.ObservationWrapper.__init__(self, env)
         self._features = Features(env.observation_space, ready(encoder, device), images, keep)
