@@ -68,7 +68,10 @@ def room(module: list[str]) -> str:
 
 
 # The files that know how frames lie in our HDF5 files; importers and exporters know those of others.
-STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/hdf5.py")
+STORE = (
+    *("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/features.py"),
+    "datasets/hdf5.py",
+)
 OTHERS = ("datasets/importers/", "datasets/exporters/", "experiments/interop/", "experiments/benchmarks/")
 
 
