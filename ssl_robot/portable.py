@@ -56,6 +56,36 @@ class Portable(nn.Module):
         return self.encoder.features(images)
 
 
+class Maps(nn.Module):
+    """An encoder where LeRobot's policies expect a ResNet cut off before its pooling.
+
+    Args:
+        encoder: In evaluation mode, in which it stays.
+        trained: Whether gradients flow.
+    """
+
+    def __init__(self, encoder: Encoder, trained: bool) -> None:
+        super().__init__()
+        self.encoder, self.trained = encoder.requires_grad_(trained), trained
+
+    def train(self, mode: bool = True) -> "Maps":
+        """Batch norms keep the statistics that they were trained with."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The feature map by the name that LeRobot gives it.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1], any size.
+        """
+        size = self.encoder.card.size
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            resized = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+            return {"feature_map": self.encoder.features(resized, "map")}
+
+
 def still(encoder: Encoder) -> Portable:
     """The encoder as it is traced: a copy that is on the CPU, frozen, and in evaluation mode."""
     return Portable(copy.deepcopy(encoder).cpu()).eval().requires_grad_(False)

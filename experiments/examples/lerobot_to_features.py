@@ -4,6 +4,7 @@ ssl-robot pretrain robot.h5 --out runs/robot          (robot.h5: see --recording
 python experiments/examples/lerobot_to_features.py path/to/lerobot_dataset runs/robot --out features.h5
 """
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from ssl_robot.baselines import named
 from ssl_robot.datasets.features import FeatureFile, encode_store
 from ssl_robot.datasets.imports import import_sources
 from ssl_robot.datasets.store import FrameStore
+from ssl_robot.errors import InputError
 
 
 def main(
@@ -54,4 +56,7 @@ def _kept(recording: Path | None) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        sys.exit(str(error))

@@ -5,6 +5,7 @@ python experiments/examples/nearest_neighbours.py runs/robot robot.h5 --video dr
 python experiments/examples/nearest_neighbours.py runs/robot robot.h5 --video drive.mp4 --out seen.png
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,10 +115,8 @@ def shown(out: Path | None, fps: float) -> Iterator[Callable[[Picture], bool]]:
         yield _in_window
         cv2.destroyAllWindows()
     elif out.suffix == ".png":
-        rows: list[Picture] = []
-        yield lambda picture: rows.append(picture) or len(rows) < ROWS
-        if rows:
-            cv2.imwrite(str(out), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+        with _sheet(out) as write:
+            yield write
     elif out.suffix == ".mp4":
         with _film(out, fps) as write:
             yield write
@@ -131,6 +130,19 @@ def _in_window(picture: Picture) -> bool:
         return cv2.waitKey(1) != ord("q")
     except cv2.error:
         raise InputError("There is no display to show it on: give --out FILE.mp4 or FILE.png.") from None
+
+
+@contextmanager
+def _sheet(out: Path) -> Iterator[Callable[[Picture], bool]]:
+    rows: list[Picture] = []
+
+    def write(picture: Picture) -> bool:
+        rows.append(picture)
+        return len(rows) < ROWS
+
+    yield write
+    if rows:
+        cv2.imwrite(str(out), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
 
 
 @contextmanager
@@ -181,4 +193,7 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        sys.exit(str(error))

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
-from torch import Tensor, nn
+from torch import nn
 
 from ssl_robot.encoder import Card, Encoder, load
 from ssl_robot.errors import InputError
+from ssl_robot.portable import Maps
 
 __path__: list[str] = []  # LeRobot asks a plugin for its submodules
 
@@ -84,36 +84,6 @@ def _encoder(config: SslRobotActConfig) -> Encoder:
     if not config.encoder:
         raise InputError("The policy needs an encoder: give --policy.encoder, a run of 'ssl-robot pretrain'.")
     return load(config.encoder)
-
-
-class Maps(nn.Module):
-    """An encoder where LeRobot expects a ResNet cut off before its pooling.
-
-    Args:
-        encoder: In evaluation mode, in which it stays.
-        trained: Whether gradients flow.
-    """
-
-    def __init__(self, encoder: Encoder, trained: bool) -> None:
-        super().__init__()
-        self.encoder, self.trained = encoder.requires_grad_(trained), trained
-
-    def train(self, mode: bool = True) -> "Maps":
-        """Batch norms keep the statistics that they were trained with."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """The feature map by the name that LeRobot gives it.
-
-        Args:
-            images: (b, 3, h, w) in [0, 1], any size.
-        """
-        size = self.encoder.card.size
-        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
-            resized = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-            return {"feature_map": self.encoder.features(resized, "map")}
 
 
 def make_ssl_robot_act_pre_post_processors(config: SslRobotActConfig, dataset_stats: Any = None) -> Any:

@@ -25,10 +25,10 @@ def export(encoder: Encoder, path: Path) -> list[str]:
     portable = still(encoder)
     sizes = {dimension: torch.export.Dim.DYNAMIC for dimension in range(3)}
     program = torch.export.export(portable, (example(),), dynamic_shapes=(sizes,))
-    with path.open("wb") as file:  # by a path torch takes only the suffix .pt2
-        torch.export.save(program, file, extra_files=papers(encoder.card))
-    with path.open("rb") as file:
-        module = torch.export.load(file).module()
+    with path.open("wb") as written:  # by a path torch takes only the suffix .pt2
+        torch.export.save(program, written, extra_files=papers(encoder.card))
+    with path.open("rb") as read:
+        module = torch.export.load(read).module()
 
     def route(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         features: NDArray[np.float32] = module(torch.from_numpy(frames)).numpy()

@@ -22,7 +22,7 @@ from ssl_robot.encoder import FILE, Card, Encoder
 from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
 from ssl_robot.exports import export_encoder, formats
-from ssl_robot.portable import check, still
+from ssl_robot.portable import Maps, check, still
 
 torch.set_num_threads(1)
 
@@ -254,6 +254,19 @@ def test_a_route_that_disagrees_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"A radio gives other features than the encoder \(by .*\): export it in"):
         check(portable, darker, "A radio")
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_policys_backbone_gives_the_encoders_map(trained: bool) -> None:
+    """From images in [0, 1]; training the policy moves no batch norm, and the weights only if that is asked for."""
+    encoder = Encoder.fresh(Card("small", 32, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)), seed=0).eval()
+    frames = np.random.default_rng(0).integers(0, 256, (2, 50, 40, 3), np.uint8)
+    expected = encoder(frames, "map").detach()
+    backbone = torch.nn.ModuleList([Maps(encoder, trained)]).train()[0]
+    found = backbone(torch.from_numpy(frames).permute(0, 3, 1, 2) / 255)["feature_map"]
+    torch.testing.assert_close(found.detach(), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(encoder(frames, "map").detach(), expected)
+    assert found.requires_grad == trained
 
 
 def test_an_encoder_keeps_its_mode_and_gradients(tmp_path: Path) -> None:
