@@ -36,13 +36,16 @@ class Encode:
 
     def run(self) -> int:
         """Encode, and say what was written."""
+        from torch.backends import cudnn
+
         from ssl_robot.datasets.features import encode_store
         from ssl_robot.datasets.store import FrameStore
 
         cameras = self.camera or tuple(FrameStore(self.data).schema.cameras)
         readers = {camera: self._reader(FrameStore(self.data, camera)) for camera in dict.fromkeys(cameras)}
         try:
-            done = encode_store(self.data, self.out, readers, self.layer, self.if_exists)
+            with cudnn.flags(enabled=True, allow_tf32=False):  # as exact on a GPU as the encoder is elsewhere
+                done = encode_store(self.data, self.out, readers, self.layer, self.if_exists)
         except KeyboardInterrupt:
             print(f"ssl-robot: interrupted; {self.out} was not written.", file=sys.stderr)
             return 130

@@ -181,6 +181,8 @@ def test_each_kind_of_file_is_told_from_the_other(
 ) -> None:
     again = ["encode", str(run), str(encoded), "--out", str(encoded.with_name("again.h5"))]
     assert "holds features and no frames: give the recording that" in refused(again, capsys)
+    words = ["export", str(recording), "--format", "onnx", "--out", str(encoded.with_name("a.onnx"))]
+    assert "is a recording: choose --format lerobot or minari, or name a run" in refused(words, capsys)
     with pytest.raises(InputError, match="holds no features: make some with 'ssl-robot encode"):
         FeatureFile.opened(recording)
     with pytest.raises(InputError, match="has no features of 'side': choose from top, wrist"):

@@ -1,6 +1,7 @@
 """Same frames, same features, through every file that an encoder is exported to."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -243,6 +244,15 @@ def test_options_of_recordings_are_refused(runs: dict[str, Path], capsys: pytest
     words = ["export", str(runs["small"]), "--format", "onnx", "--out", str(runs["small"] / "x.onnx"), "--fps", "5"]
     assert main(words) == 2
     assert "are for recordings: leave them out for an encoder." in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert main(["export", str(runs["small"]), "--format", "onnx", "--out", str(tmp_path / "a.onnx")]) == 2
+    assert "ONNX needs its libraries: pip install 'ssl-robot[onnx]'." in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_route_that_disagrees_is_refused() -> None:
