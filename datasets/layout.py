@@ -20,7 +20,8 @@ from ssl_robot.frames import Label, Row, Schema
 from ssl_robot.segments import MOST, widened
 
 FORMAT = "ssl_robot"
-VERSION = 1
+FEATURES = "ssl_robot_features"  # what a reader made of a recording, instead of its pictures
+VERSION = 1  # of both
 # survives SIGKILL after a flush, half the bytes per group of older bounds, and robomimic opens it
 LIBRARY = ("v108", "v108")
 _MAPS = f"give one channel or pairs of them, and 1 to {MOST} names"
@@ -30,8 +31,12 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, 
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[h5py.File]:
+def open_file(path: Path, format: str = FORMAT) -> Iterator[h5py.File]:
     """The file, open for reading, after a look at whether it is one of ours.
+
+    Args:
+        path: The file.
+        format: What it has to be: a recording, or features of one.
 
     Raises:
         InputError: If it is missing, not HDF5, not ours, of a newer format, or found damaged while it is read.
@@ -40,7 +45,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"There is no file {path}: make one with 'ssl-robot collect' or 'ssl-robot import'.")
     with _unlocked(path) as file:
         try:
-            problem = _problem(file, path)
+            problem = _problem(file, path, format)
             if problem:
                 raise InputError(problem)
             yield file
@@ -65,28 +70,35 @@ def _unlocked(path: Path) -> h5py.File:
     raise InputError(f"{path} is being written by another process: read it when that has ended.")
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a path is a file of this format, whatever its version."""
+def is_ours(path: Path, format: str = FORMAT) -> bool:
+    """Whether a path is a recording of ours, or a file of features, whatever its version."""
     if not h5py.is_hdf5(path):
         return False
     try:
         with h5py.File(path, "r") as file:
-            return bool(plain(file["data"].attrs.get("format")) == FORMAT)
-    except BlockingIOError:  # being recorded: to open it says so
-        return True
+            return bool(plain(file["data"].attrs.get("format")) == format)
+    except BlockingIOError:  # being recorded: to open it says so; features appear when they are whole
+        return format == FORMAT
     except _DAMAGE:
         return False
 
 
-def _problem(file: h5py.File, path: Path) -> str:
+def _problem(file: h5py.File, path: Path, format: str) -> str:
     data = file.get("data")
-    if data is None or plain(data.attrs.get("format")) != FORMAT:
-        return (
-            f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
-        )
+    found = None if data is None else plain(data.attrs.get("format"))
+    if found != format:
+        return _another(path, found, format)
     if int(data.attrs["format_version"]) > VERSION:
         return f"{path} has format version {data.attrs['format_version']}, newer than {VERSION}: upgrade ssl-robot."
     return ""
+
+
+def _another(path: Path, found: object, format: str) -> str:
+    if format == FEATURES:
+        return f"{path} holds no features: make some with 'ssl-robot encode RUN RECORDING.h5 --out FEATURES.h5'."
+    if found == FEATURES:
+        return f"{path} holds features and no frames: give the recording that 'ssl-robot info {path}' names."
+    return f"{path} is HDF5 but was not written by ssl_robot: bring it in with 'ssl-robot import {path} --out NEW.h5'."
 
 
 def demo_names(data: h5py.Group) -> list[str]:

@@ -1,7 +1,7 @@
 """What reads numbers off frames: an encoder, or what stands beside one in a report."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -79,10 +79,15 @@ class EncoderReader:
 
 
 def in_batches(reader: Reader, frames: Frames, layer: Layer = "output") -> Tensor:
-    """What a reader that looks at one moment at a time makes of each frame of a recording, in bounded memory."""
+    """What a reader that looks at one moment at a time makes of each frame of a recording."""
+    return torch.cat(list(pieces(reader, frames, layer)))
+
+
+def pieces(reader: Reader, frames: Frames, layer: Layer = "output") -> Iterator[Tensor]:
+    """The same, some frames after the others, so that memory is bounded."""
     columns = {name: frames.values(name) for name in reader.labels}
-    rows = np.array_split(np.arange(len(frames)), range(_BATCH, len(frames), _BATCH))
-    return torch.cat([reader.read(_moments(reader, frames, part, columns), layer) for part in rows])
+    for rows in np.array_split(np.arange(len(frames)), range(_BATCH, len(frames), _BATCH)):
+        yield reader.read(_moments(reader, frames, rows, columns), layer)
 
 
 def _moments(

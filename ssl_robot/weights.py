@@ -97,6 +97,19 @@ def _of_torchvision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def for_torchvision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of one of our ResNets under torchvision's names, which are timm's too.
+
+    Args:
+        weights: Of the backbone.
+    """
+    renamed = {}
+    for name, value in weights.items():
+        _, place, rest = name.split(".", 2)
+        renamed[f"{_LAYERS[int(place)]}.{rest}"] = value.contiguous()
+    return renamed
+
+
 def _published(name: str, seed: int, file: Path | None) -> backbones.Backbone:
     """The network with the weights that timm or torchvision publish, or with those of a file."""
     overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file is not None else {}

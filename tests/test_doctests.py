@@ -10,7 +10,10 @@ from ssl_robot.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ("datasets", "envs", "experiments")  # installed inside the library
+# Imported by the program it is for, which pins other versions than we do.
+ELSEWHERE = ROOT / "ssl_robot" / "plugins" / "lerobot.py"
 FILES = [file for folder in ("ssl_robot", *INSIDE) for file in sorted((ROOT / folder).rglob("*.py"))]
+FILES.remove(ELSEWHERE)
 
 
 def dotted(file: Path) -> str:

@@ -33,9 +33,12 @@ class Info:
     def run(self) -> int:
         """Print it, draw the sheet and check the file if asked to."""
         from ssl_robot.datasets.check import check
+        from ssl_robot.datasets.layout import FEATURES, is_ours
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.datasets.summary import contact_sheet, summary
 
+        if is_ours(self.data, FEATURES):
+            return self._features()
         store = FrameStore(self.data, self.camera)
         checked = vars(check(store)) if self.check else None
         if checked and checked["damage"]:
@@ -46,6 +49,41 @@ class Info:
             contact_sheet(store, self.sheet)
         print(json.dumps(found, allow_nan=False) if self.as_json else "\n".join(_text(self.data, found)))
         return 0
+
+    def _features(self) -> int:
+        """What is in a file that 'encode' wrote."""
+        from ssl_robot.datasets.features import FeatureFile
+        from ssl_robot.errors import InputError
+
+        if self.sheet is not None:
+            raise InputError(f"{self.data} holds features and no frames to draw: leave out --sheet.")
+        found = FeatureFile.opened(self.data)
+        cameras = [self.camera] if self.camera else list(found.made)
+        if self.check or self.camera:  # reading compares with what was written
+            for camera in cameras:
+                found.read(camera)
+        summary = {
+            "episodes": found.episodes,
+            "frames": sum(found.rows.values()),
+            "features": {camera: found.made[camera] for camera in cameras},
+            "labels": [label.name for label in found.schema.labels],
+            "recording": found.attributes["recording"],
+        }
+        print(json.dumps(summary) if self.as_json else "\n".join(_of_features(self.data, summary, self.check)))
+        return 0
+
+
+def _of_features(path: Path, found: dict[str, Any], checked: bool) -> Iterator[str]:
+    size = path.stat().st_size / 1e6
+    yield f"{path}: features of {found['frames']:,} frames in {found['episodes']:,} episode(s), {size:,.1f} MB"
+    yield f"source   {found['recording']}"
+    for camera, made in found["features"].items():
+        shape = " x ".join(str(n) for n in made["shape"])
+        yield f"features {camera}, {shape} float32: {made['layer']} of {made['reader']} ({made['key']})"
+        yield f"         of frames {made['fingerprint']}"
+    yield f"labels   {', '.join(found['labels']) or 'none'}"
+    if checked:
+        yield "check    every feature is what was written"
 
 
 def _text(path: Path, found: dict[str, Any]) -> Iterator[str]:

@@ -1,1 +1,4 @@
-"""An encoder under any policy: one file for each host, which is loaded only there."""
+"""An encoder in other programs: one file for each, which is loaded only there.
+
+A file that has a function ``export`` writes encoders for its program: ``ssl-robot export RUN --format NAME``.
+"""

@@ -51,11 +51,11 @@ LEVELS = (
     ("backbones", "invariances", "splits", "records", "collection", "arrays"),
     ("encoder", "recipes", "probing.regression", "probing.classes", "probing.examination"),
     ("look", "methods", "features", "weights", "readers", "pixels", "probing.learned", "probing.detector"),
-    ("views", "training", "baselines", "cache"),
+    ("views", "training", "baselines", "cache", "portable"),
     ("probing.moments", "probing.rollouts"),
     ("probing.cloning", "probing.trials"),
     ("monitors", "online", "probes", "remedies", "plugins", "loader"),
-    ("auditing.design", "auditing.questions"),
+    ("auditing.design", "auditing.questions", "exports"),
     ("auditing.verdicts", "projection"),
     ("auditing.potential", "plots", "contact", "capacity"),
     ("feed",),
@@ -83,7 +83,10 @@ def room(module: list[str]) -> str:
 
 
 # The files that know how frames lie in our HDF5 files; importers and exporters know those of others.
-STORE = ("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/hdf5.py")
+STORE = (
+    *("datasets/layout.py", "datasets/store.py", "datasets/writer.py", "datasets/demo.py", "datasets/features.py"),
+    "datasets/hdf5.py",
+)
 OTHERS = ("datasets/importers/", "datasets/exporters/", "experiments/interop/", "experiments/benchmarks/")
 
 
