@@ -30,7 +30,7 @@ def write(out: Path, about: About) -> Path:
     """
     audited = about.audited
     (out / "scores.csv").write_text(record.scores(audited))
-    (out / RECORD).write_text(record.record(about))
+    (out / RECORD).write_text(record.record(about, out))
     if audited.recommended is not None:
         config.write_yaml(out / record.RECIPE, audited.recommended.recipe.as_dict())
     examples = views.examples(about.probed, audited.study.asked)
@@ -40,11 +40,11 @@ def write(out: Path, about: About) -> Path:
         (out / FIGURES / f"{name}.png").write_bytes(figures.png(figure))
         (out / FIGURES / f"{name}.svg").write_text(figures.svg(figure, name))
     path = out / PAGE
-    path.write_text(_page(about, drawn, examples))
+    path.write_text(_page(about, out, drawn, examples))
     return path
 
 
-def _page(about: About, drawn: Gallery, examples: Sequence[views.Example]) -> str:
+def _page(about: About, out: Path, drawn: Gallery, examples: Sequence[views.Example]) -> str:
     audited = about.audited
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ssl_robot"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -67,10 +67,10 @@ def _page(about: About, drawn: Gallery, examples: Sequence[views.Example]) -> st
         panels=drawn.panels,
         cut=drawn.cut,
         failed=[r for r in audited.results if r.failure],
-        skipped=audited.skipped,
+        collapsed=record.collapsed(audited),
         recipe=_recipe(about),
         pretraining=record.pretraining(about),
-        facts=record.facts(about),
+        facts=record.facts(about, out),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ssl_robot.auditing.runs import Result
@@ -258,7 +259,7 @@ def _course(axis: Axes, name: str, results: Sequence[Result], ends: tuple[float,
     axis.set_ylim(ends[0] - room, ends[1] + room)
     axis.set_xlim(0.5, 0.5 + max((len(result.epochs) for result in results), default=1))
     axis.locator_params(nbins=3)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axis.tick_params(length=2)
     axis.set_xlabel(f"{name} by epoch", fontsize=7, color=COLOURS["quiet"])
 

@@ -45,7 +45,7 @@ class Learnt:
     def cells(self) -> Sequence[str]:
         """For a table: invariance, design, cosine, readability, worst component and its verdict."""
         scale = units.scale("r2", "")
-        readable = scale.steps(*self.readable) if self.readable else ""
+        readable = scale.steps(*self.readable) if self.readable else "–"
         worst = f"{self.worst.what} {scale.change(self.worst.effect)}" if self.worst else ""
         return self.name, self.how, scale.steps(*self.cosine), readable, worst
 

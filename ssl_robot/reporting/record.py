@@ -7,14 +7,18 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from ssl_robot import config
 from ssl_robot.audit import Audited
 from ssl_robot.auditing import remedy
+from ssl_robot.auditing.runs import RUNS, Result
 from ssl_robot.frames import Frames
+from ssl_robot.monitors import COLLAPSED, COLLINEAR
 from ssl_robot.probes import Score
 from ssl_robot.recipes import name_of
+from ssl_robot.records import SUMMARY
 from ssl_robot.splits import split
 
 RECIPE = "recommended.yaml"
@@ -52,8 +56,13 @@ def scores(audited: Audited) -> str:
     return buffer.getvalue()
 
 
-def record(about: About) -> str:
-    """Everything, as JSON; what is not a number is null."""
+def record(about: About, out: Path) -> str:
+    """Everything, as JSON; what is not a number is null.
+
+    Args:
+        about: What was audited.
+        out: Folder of the audit and its runs.
+    """
     audited = about.audited
     arms = [*audited.study.arms().values(), *([audited.recommended] if audited.recommended else [])]
     found = {
@@ -72,7 +81,8 @@ def record(about: About) -> str:
         "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in audited.results if r.failure],
         "skipped": list(audited.skipped),
         "beside": list(audited.beside),
-        "about": facts(about),
+        "collapsed": [{"arm": r.arm, "seed": r.seed} for r in collapsed(audited)],
+        "about": facts(about, out),
     }
     return json.dumps(_finite(found), indent=1, allow_nan=False)
 
@@ -85,8 +95,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def facts(about: About) -> dict[str, Any]:
-    """What was run, on what, with which versions."""
+def collapsed(audited: Audited) -> list[Result]:
+    """Runs that ended with nearly the same embedding, or its opposite, for all frames."""
+    ends = [(r, r.epochs[-1]) for r in audited.results if r.epochs]
+    return [r for r, last in ends if last["spread"] < COLLAPSED or last["directions"] < COLLINEAR]
+
+
+def facts(about: About, out: Path) -> dict[str, Any]:
+    """What was run, on what, for how long, with which versions."""
     study, parts = about.audited.study, split(about.probed)
     return {
         "command": about.command,
@@ -102,8 +118,16 @@ def facts(about: About) -> dict[str, Any]:
         "method": {"name": name_of(study.method), **config.plain(study.method)},
         "backbone": study.backbone,
         "training": config.plain(study.training),
+        "minutes of training, all runs": round(_minutes(about.audited, out), 1),
         **config.surroundings(),
     }
+
+
+def _minutes(audited: Audited, out: Path) -> float:
+    """How long the runs took, one after the other, by their own account; arms of one recipe share theirs."""
+    folders = dict.fromkeys(r.folder for r in audited.results if r.folder)
+    told = [out / RUNS / folder / SUMMARY for folder in folders]
+    return sum(float(json.loads(path.read_text())["minutes"]) for path in told if path.is_file())
 
 
 def pretraining(about: About) -> str:

@@ -64,7 +64,7 @@ def answer(audited: Audited) -> Answer:
     said = headline(found, audited.study.groups)
     if audited.recommended is not None and found:
         said = f"{said} Train with {listed(audited.recommended.recipe.names)}."
-    return Answer(said, _effects(found), _advice(audited, found), list(_limits(audited, found)))
+    return Answer(said, _effects(found, audited.study.groups), _advice(audited, found), list(_limits(audited, found)))
 
 
 def headline(found: Sequence[Finding], groups: Sequence[str] = ()) -> str:
@@ -97,7 +97,7 @@ def _names(found: Sequence[Finding]) -> list[str]:
     return [f.invariance for f in found]
 
 
-def _effects(found: Sequence[Finding]) -> list[str]:
+def _effects(found: Sequence[Finding], groups: Sequence[str]) -> list[str]:
     """The largest harm and the largest gain of each invariance, measured by what would be negligible."""
     rows, lines = _strongest(found), []
     for name in dict.fromkeys(_names(rows)):
@@ -105,7 +105,8 @@ def _effects(found: Sequence[Finding]) -> list[str]:
             sure = [f for f in rows if f.invariance == name and kind(f) == how]
             if sure:
                 largest = max(sure, key=lambda f: abs(f.effect) / f.margin)
-                lines.append(f"{name} {verdict(largest)}: {told(largest)}")
+                shown = f"{name} together" if name in groups else name
+                lines.append(f"{shown} {verdict(largest)}: {told(largest)}")
     return lines
 
 
@@ -169,7 +170,7 @@ def _standing(rows: Sequence[Finding]) -> Standing:
 
 def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     if audited.recommended is None:
-        return _next(found)
+        return _next(found, audited.beside)
     begun, arm = audited.study.arms()[audited.study.start], audited.recommended
     steps = list(_steps(begun, arm))
     if not steps:
@@ -177,17 +178,28 @@ def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     return f"Recommended: {'; '.join(steps)}. {_proof(found)}".strip()
 
 
-def _next(found: Sequence[Finding]) -> str:
-    """What to do after an audit without training."""
+def _next(found: Sequence[Finding], beside: Sequence[str]) -> str:
+    """What to do after an audit without training.
+
+    Args:
+        found: Findings that decide.
+        beside: Encoders that were there already.
+    """
     if not found:
         return ""
-    names = dict.fromkeys(f.invariance for f in found)
+    asked = [name for name in dict.fromkeys(f.encoder for f in found) if name in beside]
+    if asked:
+        return (
+            f"This is what exact blindness would take from {listed(asked)}; how blind that is already stands further "
+            "down."
+        )
+    names = dict.fromkeys(_names(found))
     harmful = [n for n in names if any(f.held and f.better < 0 and not f.safe for f in found if f.invariance == n)]
     if not harmful:
         return "No training is needed to see that none of this can cost what was asked about."
     return (
         f"This is the most that training could take, not what it does take: train with and without {listed(harmful)} "
-        "to see (the same command without --instant and --encoder)."
+        "to see (the same command without --instant)."
     )
 
 

@@ -63,7 +63,8 @@ def seen(arm: str) -> list[Score]:
 
 
 def course(seed: int) -> list[dict[str, float]]:
-    return [{"epoch": float(e), "loss": -e / 4 - seed / 50, "spread": 0.8, "rank": 9.0 + e} for e in range(4)]
+    healthy = {"spread": 0.8, "directions": 5.0}
+    return [{"epoch": float(e), "loss": -e / 4 - seed / 50, "rank": 9.0 + e, **healthy} for e in range(4)]
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def test_the_command_tells_and_prints_json(capsys, tmp_path, about, made):
     other = replace(about, audited=made(findings=[replace(f, effect=float("nan")) for f in made().findings[:6]]))
     for name, one in (("a", about), ("b", other)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "report.json").write_text(record.record(one))
+        (tmp_path / name / "report.json").write_text(record.record(one, tmp_path))
     words = ["compare", str(tmp_path / "a"), str(tmp_path / "b" / "report.json")]
     assert cli.main(words) == 0
     shown = capsys.readouterr().out

@@ -26,7 +26,9 @@ FIGURES = ("effects-potential", "effects-leave_one_out", "effects-add_one_in", "
 
 @pytest.fixture(scope="module")
 def page(about, tmp_path_factory):
-    failed = [*about.audited.results, Result("with gray", 0, failure="Collapse: <b>nothing</b> is left")]
+    failed = [*about.audited.results, Result("with gray", 0, failure="Lost: <b>nothing</b> is left")]
+    flat = {"epoch": 0.0, "loss": -1.0, "spread": 0.01, "directions": 5.0, "rank": 1.0}
+    failed.append(Result("with blur", 1, epochs=[flat]))
     audited = replace(about.audited, results=failed, skipped=("noise",))
     return report.write(tmp_path_factory.mktemp("report"), replace(about, audited=audited))
 
@@ -36,9 +38,22 @@ def test_the_page_needs_nothing_else_and_escapes(page):
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)
     assert "<script" not in text
     assert "<b>nothing</b>" not in text
-    assert "with gray, seed 0: Collapse: &lt;b&gt;nothing" in text
+    assert "with gray, seed 0: Lost: &lt;b&gt;nothing" in text
     assert "Nothing was trained for noise" in text
+    assert re.search(r"collapsed in 1 run:.*with blur, seed 1<", text, re.DOTALL)
     assert "None" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+
+
+def test_a_collapse_is_named_and_time_is_added_up_once_for_a_shared_run(about, tmp_path):
+    last = {"epoch": 0.0, "loss": -1.0, "spread": 0.01, "directions": 5.0}
+    runs = [Result(arm, 0, epochs=[{**last, "spread": spread}], folder="0-a") for arm, spread in
+            (("full", 0.01), ("base", 0.8))]  # fmt: skip
+    (tmp_path / "runs" / "0-a").mkdir(parents=True)
+    (tmp_path / "runs" / "0-a" / "summary.json").write_text('{"minutes": 2.5}')
+    audited = replace(about.audited, results=runs, findings=[], recommended=None)
+    answer = json.loads(record.record(replace(about, audited=audited), tmp_path))
+    assert answer["collapsed"] == [{"arm": "full", "seed": 0}]
+    assert answer["about"]["minutes of training, all runs"] == 2.5
 
 
 def test_every_figure_is_there_as_png_and_svg(page):
@@ -63,7 +78,7 @@ def test_json_has_the_agreed_keys(page):
     assert all(keys | {"verdict", "held", "detectable"} <= set(row) for row in answer["verdicts"])
     assert {"arms", "recommended", "closed", "failed", "about", "skipped", "beside"} <= set(answer)
     assert list(answer["recommended"]) == ["shift", "hue"]
-    assert answer["failed"] == [{"arm": "with gray", "seed": 0, "why": "Collapse: <b>nothing</b> is left"}]
+    assert answer["failed"] == [{"arm": "with gray", "seed": 0, "why": "Lost: <b>nothing</b> is left"}]
 
 
 def test_scores_have_a_line_each(page):
@@ -98,6 +113,19 @@ def test_an_audit_without_training_makes_sense_too(about, tmp_path):
     assert "recommended.yaml" not in text
     assert not (tmp_path / record.RECIPE).exists()
     assert {path.stem for path in (tmp_path / report.FIGURES).iterdir()} == {"effects-potential", "views"}
+
+
+def test_encoders_that_were_there_already_have_a_page(about, tmp_path):
+    bound = [f for f in about.audited.findings if f.design == "potential"]
+    names = ("runs/a", "timm:b")
+    given = [replace(f, encoder=name) for name in names for f in bound]
+    asked = [replace(about.audited.results[0], arm=name, epochs=()) for name in names]
+    audited = replace(about.audited, findings=given, results=asked, recommended=None, beside=names)
+    text = report.write(tmp_path, replace(about, audited=audited)).read_text()
+    assert "what exact blindness would take from runs/a and timm:b" in text
+    assert "if exactly blind (timm:b)" in text
+    assert "Did the encoders become invariant?" not in text
+    assert "How invariant each encoder is" in text
 
 
 def test_an_audit_of_which_every_run_failed_still_has_a_page(about, tmp_path):
