@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ssl_robot.auditing.runs import Result

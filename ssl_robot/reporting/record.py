@@ -15,7 +15,6 @@ from ssl_robot.audit import Audited
 from ssl_robot.auditing import remedy
 from ssl_robot.auditing.runs import RUNS, Result
 from ssl_robot.frames import Frames
-from ssl_robot.monitors import COLLAPSED, COLLINEAR
 from ssl_robot.probes import Score
 from ssl_robot.recipes import name_of
 from ssl_robot.records import SUMMARY
@@ -97,8 +96,7 @@ def _finite(value: Any) -> Any:
 
 def collapsed(audited: Audited) -> list[Result]:
     """Runs that ended with nearly the same embedding, or its opposite, for all frames."""
-    ends = [(r, r.epochs[-1]) for r in audited.results if r.epochs]
-    return [r for r, last in ends if last["spread"] < COLLAPSED or last["directions"] < COLLINEAR]
+    return [result for result in audited.results if result.collapsed]
 
 
 def facts(about: About, out: Path) -> dict[str, Any]:
