@@ -1,5 +1,6 @@
 """What all tests share: frames in memory, and small recordings of PushT made by the real simulator and writer."""
 
+import ctypes.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ssl_robot.envs import collect
 from ssl_robot.envs.world import Sight
 
 torch.set_num_threads(1)
+if ctypes.util.find_library("EGL"):  # whichever test imports MuJoCo first settles what it draws with
+    os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["SSL_ROBOT_CACHE"] = "off"  # what one run computed must not answer for another
 # The same examples in every run: a test that fails once fails again.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)

@@ -1,8 +1,10 @@
 """Random batches from a recording, beside what others would do with the same frames."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,7 +163,8 @@ def _robomimic(folder: Path, store: FrameStore) -> Any:
     import robomimic.utils.obs_utils as robomimic_observations
     from robomimic.utils.dataset import SequenceDataset
 
-    robomimic_observations.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": [], "rgb": ["top"]}})
+    with contextlib.redirect_stdout(sys.stderr):  # it tells what it was told
+        robomimic_observations.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": [], "rgb": ["top"]}})
     return SequenceDataset(
         # a copy: robomimic reads in a mode that HDF5 forbids for a file that is open already
         hdf5_path=str(shutil.copy(store.path, folder / "robomimic.h5")),
