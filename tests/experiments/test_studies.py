@@ -196,7 +196,7 @@ def test_a_real_recording_is_asked_for_before_anything_is_trained(
     [
         (
             "methods --methods.worlds atlantis",
-            "'atlantis' is not one of the worlds: choose from pusht, reacher, reacher-near, g1",
+            "'atlantis' is not one of the worlds: choose from pusht",
         ),
         ("methods --methods.seeds 0", "methods.seeds is 0, but must be a whole number from 1"),
         ("simsiam_ablation --workers 0", "--workers is 0, but must be at least 1"),
