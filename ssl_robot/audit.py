@@ -111,14 +111,7 @@ def compared(
 
 
 def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew) -> Audited:
-    """Compare, then train what the verdicts recommend, with the same seeds, and ask that too.
-
-    Args:
-        study: What to compare.
-        learnt: What to learn from.
-        questions: What to ask.
-        out: Folder for the runs; finished ones in it are not repeated.
-        crew: What performs the tasks.
+    """Compare, then train what the verdicts recommend, with the same seeds, and ask that too: see ``compared``.
 
     Raises:
         InputError: If it cannot be done.

@@ -17,7 +17,7 @@ def formats() -> list[str]:
 
 
 def _export(name: str) -> Export | None:
-    with contextlib.suppress(ImportError):  # a program that is not installed
+    with contextlib.suppress(ImportError, InputError):  # a program that is not installed, and may say so
         found: Export | None = getattr(importlib.import_module(f"ssl_robot.plugins.{name}"), "export", None)
         return found
     return None

@@ -1,5 +1,7 @@
 """Signs that a run is going wrong, while there is time to stop it."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,6 +10,15 @@ COLLAPSED = 0.1  # spread, near 1 in a healthy run
 # Directions, mean of an epoch. On PushT, healthy runs with all of SimSiam's views stay above 1.29 (256 or 2,000
 # frames); without stop-gradient they end between 1.02 and 1.12.
 COLLINEAR = 1.18
+
+
+def collapsed(epoch: Mapping[str, float]) -> bool:
+    """Whether all frames had nearly the same embedding in an epoch, or its opposite.
+
+    Args:
+        epoch: Its figures, ``spread`` and ``directions`` among them.
+    """
+    return epoch["spread"] < COLLAPSED or epoch["directions"] < COLLINEAR
 
 
 def directions(embeddings: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from ssl_robot.frames import Frames
 from ssl_robot.heap import keep_freed
 from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method, Objective
-from ssl_robot.monitors import COLLAPSED, COLLINEAR, rank, vitals
+from ssl_robot.monitors import collapsed, rank, vitals
 from ssl_robot.online import Watch, Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe, name_of
@@ -360,13 +360,9 @@ def _shortened(objective: nn.Module, most: float | None) -> Tensor:
     return norm
 
 
-def _collapsed(epoch: Mapping[str, float]) -> bool:
-    return epoch["spread"] < COLLAPSED or epoch["directions"] < COLLINEAR
-
-
 def _watch(epochs: list[dict[str, float]], training: Training) -> None:
     """Stop a run that is beyond help, with the likely causes."""
-    if len(epochs) >= _PATIENCE and all(_collapsed(epoch) for epoch in epochs[-_PATIENCE:]):
+    if len(epochs) >= _PATIENCE and all(collapsed(epoch) for epoch in epochs[-_PATIENCE:]):
         last = epochs[-1]
         message = (
             f"Collapse: after {len(epochs)} epochs all frames get nearly the same embedding or its opposite (spread "

@@ -1,10 +1,11 @@
 """From verdicts to a recipe: what to drop, to weaken, to keep and predict, or to add."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ssl_robot.auditing.design import GROUPS, RECOMMENDED, Arm, Study
+from ssl_robot.auditing.questions import Question
 from ssl_robot.auditing.runs import Result
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.invariances import Source
@@ -48,7 +49,9 @@ def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
     return Arm(RECOMMENDED, recipe, (Augself(of=tuple(predicted)),) if predicted else ())
 
 
-def closed(findings: Sequence[Finding], results: Sequence[Result], start: str) -> dict[str, float]:
+def closed(
+    findings: Sequence[Finding], results: Sequence[Result], questions: Sequence[Question], study: Study
+) -> dict[str, float]:
     """How much of what was lost the recommended recipe brings back: 1 is as good as the best arm.
 
     Only components that something was found to hurt, and on which some arm is better than the one the study began
@@ -56,19 +59,23 @@ def closed(findings: Sequence[Finding], results: Sequence[Result], start: str) -
 
     Args:
         findings: Verdicts; which components were hurt.
-        results: Scores of every arm.
-        start: The arm that the study began with.
+        results: Scores of every arm; what stands beside them is no measure: nobody trained it on these frames.
+        questions: What was asked; those that decide count.
+        study: What was compared.
     """
-    hurt = {(f.target, f.component, f.metric): f for f in findings if f.verdict == "hurts" and f.design in _DESIGNS}
+    kept = [r for r in results if r.arm in (*study.arms(), RECOMMENDED)]
+    means = _means(kept, [q.key for q in questions if q.role == "verdict"])
     shares = {}
-    for place, finding in hurt.items():
-        if finding.role != "verdict":
+    for finding in findings:
+        arms = means.get((finding.target, finding.component, finding.metric), {})
+        if (finding.verdict, finding.role) != ("hurts", "verdict") or finding.design not in _DESIGNS:
             continue
-        means = _means(results, place, finding.layer, finding.head)
-        best = (min if finding.metric == "error" else max)(v for arm, v in means.items() if arm != RECOMMENDED)
-        gap = best - means[start]
-        if abs(gap) > finding.margin and RECOMMENDED in means:
-            shares[f"{finding.what} {finding.unit}"] = (means[RECOMMENDED] - means[start]) / gap
+        if RECOMMENDED not in arms or study.start not in arms:
+            continue
+        best = (min if finding.metric == "error" else max)(arms[arm] for arm in arms if arm != RECOMMENDED)
+        gap = best - arms[study.start]
+        if abs(gap) > finding.margin:
+            shares[f"{finding.what} {finding.unit}"] = (arms[RECOMMENDED] - arms[study.start]) / gap
     return shares
 
 
@@ -98,12 +105,11 @@ def _weakened(study: Study, findings: Sequence[Finding], recipe: Recipe, name: s
     return recipe.having(name, **{strength: max(safe)}), True
 
 
-def _means(results: Sequence[Result], place: tuple[str, str, str], layer: str, head: str) -> Mapping[str, float]:
-    """Mean score of each arm on one component."""
-    values: dict[str, list[float]] = {}
+def _means(results: Sequence[Result], keys: Sequence[str]) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Mean score of each arm, by target, component and metric, in the answers to some questions."""
+    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for result in results:
-        for scores in result.answers.values():
-            for s in scores:
-                if ((s.target, s.component, s.metric), s.layer, s.head) == (place, layer, head):
-                    values.setdefault(result.arm, []).append(s.value)
-    return {arm: float(np.mean(found)) for arm, found in values.items()}
+        for score in (score for key in keys for score in result.answers.get(key, ())):
+            arms = values.setdefault((score.target, score.component, score.metric), {})
+            arms.setdefault(result.arm, []).append(score.value)
+    return {place: {arm: float(np.mean(found)) for arm, found in arms.items()} for place, arms in values.items()}

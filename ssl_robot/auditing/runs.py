@@ -21,7 +21,7 @@ from ssl_robot.errors import InputError
 from ssl_robot.features import random_encoder, statistics
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Method
-from ssl_robot.monitors import COLLAPSED, COLLINEAR
+from ssl_robot.monitors import collapsed
 from ssl_robot.pretrain import pretrain
 from ssl_robot.probes import Score
 from ssl_robot.projection import ProjectorReader
@@ -71,9 +71,7 @@ class Result:
     @property
     def collapsed(self) -> bool:
         """Whether all frames had nearly the same embedding, or its opposite, when training ended."""
-        return bool(self.epochs) and (
-            self.epochs[-1]["spread"] < COLLAPSED or self.epochs[-1]["directions"] < COLLINEAR
-        )
+        return bool(self.epochs) and collapsed(self.epochs[-1])
 
 
 @dataclass(frozen=True)

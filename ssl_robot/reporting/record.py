@@ -76,7 +76,7 @@ def record(about: About, out: Path) -> str:
             for arm in arms
         ],
         "recommended": audited.recommended.recipe.as_dict() if audited.recommended else {},
-        "closed": remedy.closed(audited.findings, audited.results, audited.study.start),
+        "closed": remedy.closed(audited.findings, audited.results, audited.questions, audited.study),
         "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in audited.results if r.failure],
         "skipped": list(audited.skipped),
         "beside": list(audited.beside),

@@ -296,7 +296,7 @@ def _note(name: str, audited: Audited) -> str:
 
 def _proofs(audited: Audited) -> dict[Place, str]:
     """What is known of the recommended recipe beside the one that the study began with, component by component."""
-    shares = remedy.closed(audited.findings, audited.results, audited.study.start)
+    shares = remedy.closed(audited.findings, audited.results, audited.questions, audited.study)
     proofs = {}
     for f in audited.findings:
         if (f.design, f.role) == ("remedy", "verdict"):

@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ssl_robot.arrays import Arrays
 from ssl_robot.auditing.design import RECOMMENDED, Study
+from ssl_robot.auditing.questions import Question
 from ssl_robot.auditing.remedy import closed, recommended
 from ssl_robot.auditing.runs import Result
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.probes import Score
+from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.remedies.augself import Augself
 
@@ -85,15 +88,25 @@ def test_sensitivity_and_potential_harm_do_not_decide() -> None:
     assert recommended(study(), found).recipe == study().recipe
 
 
-def result(arm: str, value: float) -> Result:
-    chance = (100, 0.0, 100, np.empty(0))
-    return Result(
-        arm, 0, {"q": [Score("poses/block", "x", "r2", "", value, value, value, *chance, "output", "kernel")]}
-    )
+PLACE = Arrays(np.zeros((1, 4, 4, 3), np.uint8))
+DECIDES = Question(Pose(), PLACE)
+BESIDE = Question(Pose(), PLACE, role="sensitivity", part="projector")
+
+
+def result(arm: str, value: float, projected: float = 0.0) -> Result:
+    def one(value: float) -> list[Score]:
+        return [
+            Score("poses/block", "x", "r2", "", value, value, value, 100, 0.0, 100, np.empty(0), "output", "kernel")
+        ]
+
+    return Result(arm, 0, {DECIDES.key: one(value), BESIDE.key: one(projected)})
 
 
 @pytest.mark.parametrize(("came", "share"), [(0.9, 1.0), (0.8, 0.5), (0.7, 0.0), (1.0, 1.5)])
 def test_the_gap_is_measured_to_the_best_arm(came: float, share: float) -> None:
-    results = [result("full", 0.7), result("without flip", 0.9), result(RECOMMENDED, came)]
-    assert closed([finding("flip", "hurts")], results, "full") == {"block x R2": pytest.approx(share)}
-    assert closed([finding("flip", "no_evidence")], results, "full") == {}
+    """Neither to the truth, which stands beside, nor by what a projector tells; a sensitivity row changes nothing."""
+    results = [result("full", 0.7), result("without flip", 0.9, 0.99), result(RECOMMENDED, came), result("state", 1.0)]
+    found = [finding("flip", "hurts"), finding("flip", "hurts", role="sensitivity", layer="map")]
+    asked = study(invariances=("flip",))
+    assert closed(found, results, [DECIDES, BESIDE], asked) == {"block x R2": pytest.approx(share)}
+    assert closed(found[1:], results, [DECIDES, BESIDE], asked) == {}

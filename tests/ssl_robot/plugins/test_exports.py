@@ -131,6 +131,13 @@ def test_every_format_has_a_route() -> None:
     assert formats() == sorted({*WHOLE, *WEIGHTS})
 
 
+def test_hosts_that_are_not_installed_hide_no_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("robomimic", "torchrl", "stable_baselines3"):
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, f"ssl_robot.plugins.{name}", raising=False)
+    assert formats() == sorted({*WHOLE, *WEIGHTS})
+
+
 @torch.inference_mode()
 def compared(route: Callable[[Path, NDArray[np.uint8]], Any], run: Path) -> None:
     """Any number and any size of frames, upscaled, downscaled and neither."""
