@@ -13,7 +13,7 @@ from ssl_robot.recipes import name_of
 from ssl_robot.reporting import units
 
 Kind = Literal["hurts", "helps", "negligible", "no_evidence", "never", "few"]
-Standing = Literal["hurts", "mixed", "helps", "negligible", "no_evidence", "never"]
+Standing = Literal["hurts", "mixed", "helps", "negligible", "partly", "no_evidence", "never"]
 
 WORDS: dict[Kind, str] = {
     "hurts": "hurts",
@@ -145,6 +145,11 @@ _CLAUSES: dict[Standing, tuple[str, str, str]] = {
     ),
     "helps": ("{} helps", "{} help", "{} would even help"),
     "negligible": ("{} does not matter", "{} do not matter", "{} would not matter"),
+    "partly": (
+        "{} takes nothing that was held",
+        "{} take nothing that was held",
+        "{} would take nothing that was held",
+    ),
     "no_evidence": ("for {} there is no evidence either way",) * 2 + ("{} shows nothing clear",),
     "never": ("what {} could hide the encoder never held",) * 2 + ("{} could take nothing that was held",),
 }
@@ -165,7 +170,9 @@ def _standing(rows: Sequence[Finding]) -> Standing:
             return how
     if kinds == {"never"}:
         return "never"
-    return "negligible" if kinds <= {"negligible", "never"} else "no_evidence"
+    if kinds == {"negligible", "never"}:  # of some of it there was nothing to lose
+        return "partly"
+    return "negligible" if kinds == {"negligible"} else "no_evidence"
 
 
 def _advice(audited: Audited, found: Sequence[Finding]) -> str:
