@@ -69,7 +69,7 @@ def test_training_outweighs_the_bound_and_single_strengths_do_not_lead():
     assert words.headline([bound]) == "Exact blindness to flip would hurt."
 
 
-def test_negligible_beside_what_was_never_held_is_negligible_and_beside_no_evidence_is_not():
+def test_what_was_never_held_is_not_said_not_to_matter():
     never = finding("hue", "no_evidence", held=False, component="y")
     assert words.headline([finding("hue", "negligible"), never]) == "Hue takes nothing that was held."
     unsure = finding("hue", "no_evidence", component="y")
