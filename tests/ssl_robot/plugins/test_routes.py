@@ -1,4 +1,4 @@
-"""The same frames give the same features, whatever way they take to the encoder.
+"""The same frames give the same features, whatever way they take: an encoder, a host's plugin, an exported file.
 
 A new way is a function of a ``Scene`` and an entry of ``ROUTES``.
 """
@@ -10,13 +10,24 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import onnxruntime
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+import torchvision
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 import ssl_robot
-from ssl_robot.encoder import Encoder
+from ssl_robot.datasets.features import FeatureFile
+from ssl_robot.datasets.writer import FrameWriter
+from ssl_robot.encoder import FILE, Card, Encoder
+from ssl_robot.experiments.cli import main
+from ssl_robot.exports import export_encoder, formats
+from ssl_robot.frames import Row, Schema
+
+torch.set_num_threads(1)
 
 COUNT, SIDE = 3, 40  # the encoder's size is another: frames are resized on every route
 WORLD = "gym_pusht:gym_pusht/PushT-v0"
@@ -30,7 +41,8 @@ class Scene:
     Attributes:
         encoder: Frozen.
         run: The folder of a run with the same encoder.
-        frames: What environments of PushT show after a reset with the seeds 0, 1, 2: (3, 40, 40, 3) uint8.
+        frames: What environments of PushT show after a reset with the seeds 0, 1, 2: (3, 40, 40, 3) uint8; files are
+            asked about frames of other numbers and sizes too.
         folder: Where it may write.
     """
 
@@ -193,7 +205,68 @@ def robomimic_core(scene: Scene) -> Any:
     return SSLCore(handed.shape[1:], str(scene.run)).train()(handed)
 
 
-ROUTES: tuple[Callable[[Scene], Any], ...] = (
+def features_file(scene: Scene) -> Any:
+    """As ``ssl-robot encode`` writes them for every frame of a recording."""
+    recording, out = scene.folder / "frames.h5", scene.folder / "features.h5"
+    with FrameWriter(recording) as sink:
+        sink.open(Schema({"top": scene.frames.shape[1:]}, ()), {"fps": 10.0, "source": "toy"})
+        episode = sink.begin(seed=0, attributes={})
+        for i, frame in enumerate(scene.frames):
+            episode.add(Row({"top": frame}, {}, time=i / 10))
+        episode.end()
+    assert main(["encode", str(scene.run), str(recording), "--out", str(out)]) == 0
+    return FeatureFile.opened(out).read()
+
+
+def _exported(scene: Scene, format: str, suffix: str) -> Path:
+    path = scene.folder / f"encoder{suffix}"
+    if not path.exists():
+        export_encoder(scene.encoder, format, path)
+    return path
+
+
+def exported_safetensors(scene: Scene) -> Any:
+    return ssl_robot.load(_exported(scene, "safetensors", ".safetensors"))(scene.frames)
+
+
+def exported_onnx(scene: Scene) -> Any:
+    session = onnxruntime.InferenceSession(_exported(scene, "onnx", ".onnx"))
+    [features] = session.run(["features"], {"frames": scene.frames})
+    return features
+
+
+def exported_torch_export(scene: Scene) -> Any:
+    return torch.export.load(_exported(scene, "torch_export", ".pt2")).module()(torch.from_numpy(scene.frames))
+
+
+def exported_torchscript(scene: Scene) -> Any:
+    return torch.jit.load(str(_exported(scene, "torchscript", ".ts")))(torch.from_numpy(scene.frames))
+
+
+def _prepared(scene: Scene) -> torch.Tensor:
+    """Frames as a user prepares them for weights alone, from what stands in the card."""
+    card = scene.encoder.card
+    images = torch.from_numpy(scene.frames).permute(0, 3, 1, 2) / 255
+    images = F.interpolate(images, (card.size, card.size), mode="bilinear", antialias=True)
+    return torchvision.transforms.functional.normalize(images, card.mean, card.std)
+
+
+def exported_timm(scene: Scene) -> Any:
+    path = _exported(scene, "timm", ".safetensors")
+    network = timm.create_model("resnet18", checkpoint_path=str(path), num_classes=0)
+    return network.eval()(_prepared(scene))
+
+
+def exported_torchvision(scene: Scene) -> Any:
+    network = torchvision.models.resnet18()
+    weights = load_file(_exported(scene, "torchvision", ".safetensors"))
+    found = network.load_state_dict(weights, strict=False)
+    assert (found.missing_keys, found.unexpected_keys) == (["fc.weight", "fc.bias"], [])
+    network.fc = torch.nn.Identity()
+    return network.eval()(_prepared(scene))
+
+
+WAYS: tuple[Callable[[Scene], Any], ...] = (
     numpy_last,
     numpy_first,
     torch_last,
@@ -216,7 +289,18 @@ ROUTES: tuple[Callable[[Scene], Any], ...] = (
     torchrl_transform,
     torchrl_transform_after_its_own,
     robomimic_core,
+    features_file,
 )
+# preprocessing inside, for any network; and weights alone, for networks that their hosts have
+WHOLE = (exported_safetensors, exported_onnx, exported_torch_export, exported_torchscript)
+WEIGHTS = (
+    (exported_timm, "resnet18-large"),
+    (exported_timm, "timm:resnet18"),
+    (exported_torchvision, "resnet18-large"),
+)
+FILES = (*((route, "small") for route in WHOLE), *WEIGHTS)
+ROUTES = (*((route, "small") for route in WAYS), *FILES)
+SHAPES = [(1, 96, 128), (3, 50, 31), (2, 64, 64), (2, 40, 30), (1, 480, 640), (5, 65, 63)]
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +310,21 @@ def frames() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def expected(encoder: Encoder, frames: NDArray[np.uint8]) -> torch.Tensor:
-    """Resized, normalised and encoded by hand."""
+def runs(encoder: Encoder, run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Encoder, Path]]:
+    """Of each network an encoder whose batch norm has statistics that matter, and its run."""
+    found = {"small": (encoder, run)}
+    frames = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), np.uint8)
+    for name in {network for _, network in WEIGHTS}:
+        learning = Encoder.fresh(Card(name, 64, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)), seed=1).train()
+        learning(frames)
+        folder = tmp_path_factory.mktemp("run")
+        learning.requires_grad_(False).eval().save(folder / FILE)
+        found[name] = learning, folder
+    return found
+
+
+def by_hand(encoder: Encoder, frames: NDArray[np.uint8]) -> torch.Tensor:
+    """Resized, normalised and encoded."""
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     card, size = encoder.card, encoder.card.size
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (card.mean, card.std))
@@ -236,21 +333,40 @@ def expected(encoder: Encoder, frames: NDArray[np.uint8]) -> torch.Tensor:
         return encoder.backbone.eval()((small - mean) / std)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
-def test_features_are_the_same_on_every_route(
-    route: Callable[[Scene], Any],
-    encoder: Encoder,
-    run: Path,
-    frames: NDArray[np.uint8],
-    expected: torch.Tensor,
-    tmp_path: Path,
-) -> None:
-    got = route(Scene(encoder, run, frames, tmp_path))
+def compared(route: Callable[[Scene], Any], scene: Scene) -> None:
+    got = route(scene)
     found = got.detach() if isinstance(got, torch.Tensor) else torch.as_tensor(np.asarray(got))
+    expected = by_hand(scene.encoder, scene.frames)
     assert found.dtype == torch.float32
+    assert expected.std() > 0.01  # or routes could agree whatever they do
     torch.testing.assert_close(found, expected[: len(found)], atol=1e-5, rtol=0)
 
 
-def test_frames_are_told_apart(expected: torch.Tensor) -> None:
+@pytest.mark.parametrize(("route", "network"), ROUTES, ids=lambda value: getattr(value, "__name__", value))
+def test_features_are_the_same_on_every_route(
+    route: Callable[[Scene], Any],
+    network: str,
+    runs: dict[str, tuple[Encoder, Path]],
+    frames: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    compared(route, Scene(*runs[network], frames, tmp_path))
+
+
+@pytest.mark.parametrize(("route", "network"), FILES, ids=lambda value: getattr(value, "__name__", value))
+def test_files_take_any_number_and_any_size_of_frames(
+    route: Callable[[Scene], Any], network: str, runs: dict[str, tuple[Encoder, Path]], tmp_path: Path
+) -> None:
+    """One file: upscaled, downscaled and neither."""
+    for b, h, w in SHAPES:
+        frames = np.random.default_rng(h).integers(0, 256, (b, h, w, 3), np.uint8)
+        compared(route, Scene(*runs[network], frames, tmp_path))
+
+
+def test_every_format_has_a_route() -> None:
+    assert {f"exported_{name}" for name in formats()} == {route.__name__ for route, _ in FILES}
+
+
+def test_frames_are_told_apart(encoder: Encoder, frames: NDArray[np.uint8]) -> None:
     """Or the routes could agree whatever they do."""
-    assert torch.pdist(expected).min() > 1e-2
+    assert torch.pdist(by_hand(encoder, frames)).min() > 1e-2
