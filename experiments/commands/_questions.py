@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl_robot.auditing.design import Study
     from ssl_robot.auditing.questions import Question
-    from ssl_robot.datasets.store import FrameStore
+    from ssl_robot.frames import Frames
 
 
-def reading(probed: "FrameStore", targets: Sequence[str], study: "Study", brief: bool) -> "list[Question]":
+def reading(probed: "Frames", targets: Sequence[str], study: "Study", brief: bool) -> "list[Question]":
     """What can be read off the vector by a kernel, which decides, and off other layers by other heads.
 
     Args:
@@ -57,7 +57,7 @@ def acting(demonstrations: Sequence[Path], camera: str | None) -> "list[Question
     return [Question(Policy(), store, opener(store)) for store in stores]
 
 
-def mechanism(probed: "FrameStore", study: "Study") -> "list[Question]":
+def mechanism(probed: "Frames", study: "Study") -> "list[Question]":
     """How invariant each encoder is to what is asked about; nothing, where a single frame shows none of it."""
     from ssl_robot.auditing.questions import Question
     from ssl_robot.invariances import Source

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ssl_robot.encoder import Encoder
 
 _USUAL, _QUICK = {"epochs": 20, "seeds": 5}, {"epochs": 5, "seeds": 3}
-_QUICK_FRAMES = 4000
+_QUICK_FRAMES, _QUICK_PROBED = 4000, 2000
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Audit:
         encoder: Encoders that are there already (a run, a file, timm:NAME): they are asked, and nothing is trained.
         instant: Only the potential harm: what exact blindness would cost features of a random network, or of --encoder;
             no training.
-        quick: A first answer within about ten minutes on two cores: 3 seeds, 5 epochs, 4,000 frames.
+        quick: A first answer within about ten minutes on two cores: 3 seeds, 5 epochs of 4,000 frames, probes of 2,000,
+            and no training for what exact blindness cannot harm.
         dry_run: Print what would be run and about how long it takes, from half a minute of calibration.
         resume: Go on with the audit in --out: what is finished there is not repeated.
         design: Leave each invariance out of --recipe, add each to --base, or both.
@@ -137,9 +138,11 @@ class Audit:
             cls.made("small", {}), Training.of(cls, "small", changes),
         )  # fmt: skip
 
-    def _questions(self, study: "Study", probed: "FrameStore") -> "list[Question]":
+    def _questions(self, study: "Study", recorded: "FrameStore") -> "list[Question]":
         from ssl_robot.experiments.commands._questions import acting, mechanism, reading
+        from ssl_robot.thinned import Thinned
 
+        probed = Thinned.to(recorded, _QUICK_PROBED) if self.quick else recorded
         asked = [*reading(probed, self.target, study, brief=self.quick), *acting(self.policy, self.camera)]
         return [*asked, *mechanism(probed, study)]
 
@@ -190,7 +193,7 @@ class Audit:
         given = self._given(questions)
         self._begin()
         found = [f for name, encoder in given for f in instant(questions, study.asked, self.size, encoder, name)]
-        skipped = [name for name in harmless(found) if trains and self.skip_harmless]
+        skipped = [name for name in harmless(found) if trains and (self.skip_harmless or self.quick)]
         left = tuple(name for name in study.asked.names if name not in skipped)
         done = audit.Audited(questions, (), (), study)
         if trains and left:
