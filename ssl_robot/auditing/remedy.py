@@ -21,8 +21,9 @@ def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
 
     What hurts a component and helps none is dropped. What hurts one and helps another is weakened to the strongest
     dose without harm, where strengths were compared; otherwise it stays, and AugSelf has its parameters predicted.
-    What helps and does not hurt is added. A group that hurts together is dropped where none of its members is known to
-    hurt alone: they mask each other.
+    What helps and does not hurt is added. Of a group that hurts together, all that helps nothing is dropped where none
+    of its members is known to hurt alone, or where together they take more than any of them does alone, by more than
+    the margin: they mask each other.
 
     Args:
         study: What was compared.
@@ -42,9 +43,10 @@ def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
                 predicted.append(name)
     for group in study.groups:
         members = _members(study, group)
-        if "hurts" in said[group] and not any("hurts" in said[name] for name in members):
+        alone = any("hurts" in said[name] for name in members)
+        if "hurts" in said[group] and (not alone or _masked(findings, group, members)):
             for name in members:
-                recipe = recipe.without(name) if name in recipe.names else recipe
+                recipe = recipe.without(name) if name in recipe.names and "helps" not in said[name] else recipe
     recipe = recipe if recipe.names else Recipe.named(_LAST)
     return Arm(RECOMMENDED, recipe, (Augself(of=tuple(predicted)),) if predicted else ())
 
@@ -81,6 +83,20 @@ def closed(
 
 def _said(findings: Sequence[Finding], name: str) -> set[str]:
     return {f.verdict for f in findings if f.invariance == name and f.role == "verdict" and f.design in _DESIGNS}
+
+
+def _masked(findings: Sequence[Finding], group: str, members: Sequence[str]) -> bool:
+    """Whether a group takes more of something that it hurts than any of its members does alone."""
+    deciding = [f for f in findings if f.role == "verdict" and f.design in _DESIGNS]
+    for whole in (f for f in deciding if f.invariance == group and f.verdict == "hurts"):
+        place = whole.design, whole.target, whole.component, whole.metric
+        alone = [
+            f.better for f in deciding
+            if f.invariance in members and (f.design, f.target, f.component, f.metric) == place
+        ]  # fmt: skip
+        if whole.better < min(alone, default=0.0) - whole.margin:
+            return True
+    return False
 
 
 def _members(study: Study, group: str) -> list[str]:

@@ -71,6 +71,33 @@ def test_invariances_that_mask_each_other_are_dropped_together() -> None:
     assert names(asked, *found, finding("flip", "hurts")) == ("crop", "hue", "rotation")
 
 
+@pytest.mark.parametrize(
+    ("together", "left"),
+    [(-0.24, ("crop", "hue", "rotation")), (-0.26, ("crop", "hue"))],
+    ids=["within the margin", "beyond it"],
+)
+def test_a_group_that_takes_more_than_its_worst_member_is_dropped(together: float, left: tuple[str, ...]) -> None:
+    """Left out alone, flip gives back .2 of x; rotation, which is thought harmless, still hides the rest."""
+    asked = study(groups=("geometry",), invariances=("flip", "hue", "rotation"))
+    found = [finding("flip", "hurts"), finding("rotation", "negligible", effect=0.0)]
+    assert names(asked, finding("geometry", "hurts", effect=together), *found) == left
+
+
+def test_a_groups_member_that_helps_stays() -> None:
+    asked = study(groups=("geometry",), invariances=("flip", "hue", "rotation"))
+    found = [finding("geometry", "hurts"), finding("rotation", "helps", component="y", effect=0.2)]
+    assert names(asked, *found) == ("crop", "hue", "rotation")
+
+
+def test_errors_of_angles_mask_by_their_own_margin() -> None:
+    """As on PushT: rotation alone costs 8 degrees, rotation and flip together 13."""
+    asked = study(groups=("geometry",), invariances=("flip", "hue", "rotation"))
+    error = {"metric": "error", "unit": "deg", "margin": 3.0, "component": "angle"}
+    found = [finding("rotation", "hurts", effect=8.1, **error), finding("flip", "negligible", effect=1.0, **error)]
+    assert names(asked, finding("geometry", "hurts", effect=12.7, **error), *found) == ("crop", "hue")
+    assert names(asked, finding("geometry", "hurts", effect=10.0, **error), *found) == ("crop", "flip", "hue")
+
+
 def test_what_helps_is_added_unless_it_hurts() -> None:
     asked = study(design="add_one_in", invariances=("flip", "hue"))
     assert names(asked, finding("hue", "helps", design="add_one_in")) == ("crop", "hue")
