@@ -18,6 +18,7 @@ from ssl_robot.auditing.runs import Result
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.reporting import units, words
 from ssl_robot.reporting.mechanism import Learnt
+from ssl_robot.reporting.overall import Level
 
 # On a page each of these stands for the variable of its name, so that a drawing follows the page's colours.
 COLOURS = {
@@ -218,6 +219,29 @@ def _dot(axis: Axes, point: Learnt, marker: str, above: bool) -> None:
     axis.plot(point.became, point.harm, marker, color=face, markeredgecolor=colour, markersize=8)
     offset = (7, 4 if above else -11)  # neighbours do not write over each other
     axis.annotate(point.name, (point.became, point.harm), offset, textcoords="offset points", fontsize=9)
+
+
+def levels(found: Sequence[Level]) -> Figure:
+    """How much of everything each arm holds, with intervals; those of one encoder have none and are hollow.
+
+    Args:
+        found: The first is what the others are held against.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = _figure(6.0, 0.9 + 0.28 * len(found))
+        axis = figure.subplots()
+        axis.axvline(found[0].middle, color=COLOURS["quiet"], linewidth=1, zorder=0)
+        for y, level in enumerate(found):
+            colour = COLOURS["negligible"] if level.seeds > 1 else COLOURS["quiet"]
+            axis.plot([level.low, level.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="round")
+            face = colour if level.seeds > 1 else COLOURS["paper"]
+            axis.plot(level.middle, y, "o", color=face, markeredgecolor=colour, markeredgewidth=1.5, markersize=7)
+        axis.set_ylim(len(found) - 0.5, -0.5)
+        axis.set_yticks(range(len(found)), [level.name for level in found])
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.set_xlabel("interquartile mean over all components   better →", fontsize=8)
+        return _settled(figure)
 
 
 def curves(results: Sequence[Result], scale: Mapping[str, tuple[float, float]]) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ssl_robot.audit import Audited
 from ssl_robot.auditing.verdicts import Finding
-from ssl_robot.reporting import figures, mechanism, tables
+from ssl_robot.reporting import figures, mechanism, overall, tables
 from ssl_robot.reporting.views import Example
 
 _MOST = 12  # panels of a kind on the page; the file has all
@@ -73,6 +73,10 @@ def _topics(audited: Audited) -> dict[str, _Topic]:
     if points:
         says = "How much more invariant encoders became, against what that cost"
         topics["learning"] = _Topic(figures.learning, points, lambda _: None, says)
+    levels = overall.overall(audited)
+    if len(levels) > 1:
+        says = "Interquartile mean over all components, with 95% intervals over seeds"
+        topics["overall"] = _Topic(figures.levels, levels, lambda _: None, says)
     trained = [r for r in audited.results if r.epochs]
     if trained:
         arms = list(dict.fromkeys(r.arm for r in trained))
