@@ -11,9 +11,9 @@ from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.reporting import figures, mechanism, record, tables, views, words
 from ssl_robot.reporting.gallery import Gallery, gallery
 from ssl_robot.reporting.record import About
-from ssl_robot.reporting.words import summary
+from ssl_robot.reporting.words import answer, summary
 
-__all__ = ["FIGURES", "PAGE", "RECORD", "About", "summary", "write"]
+__all__ = ["FIGURES", "PAGE", "RECORD", "About", "answer", "summary", "write"]
 
 RECORD, PAGE, FIGURES = "report.json", "report.html", "figures"
 

@@ -279,8 +279,14 @@ class Run:
         _watch(self.history, self.training)
 
     def finished(self, out: Path | None, records: Records) -> Encoder:
-        """The encoder, frozen and on the CPU; in the run directory with a curve and a summary."""
-        encoder = self.encoder.eval().requires_grad_(False).cpu()
+        """The encoder, frozen and on the CPU; in the run directory with a curve and a summary.
+
+        Its weights lie in memory as ``load`` lays them, no longer as training did: features of the two would otherwise
+        differ in their last digits.
+        """
+        encoder = Encoder.fresh(self.encoder.card, seed=0)
+        encoder.load_state_dict(self.encoder.state_dict())
+        encoder.eval().requires_grad_(False)
         if out is not None:
             encoder.save(out / FILE)
             projection.save(getattr(self.inner, "objective", self.inner), out)  # a remedy wraps the method's

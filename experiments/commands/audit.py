@@ -115,7 +115,10 @@ class Audit:
             return 0
         audited = self._audited(study, frames, questions)
         page = report.write(self.out, report.About(audited, frames, probed, self._words()))
-        print((self.out / report.RECORD).read_text() if self.json else f"{report.summary(audited.findings)}\n{page}")
+        if self.json:
+            print((self.out / report.RECORD).read_text())
+        else:
+            print(f"{report.summary(audited.findings)}\n\n{report.answer(audited).headline}\n{page}")
         return 0
 
     def _study(self) -> "Study":

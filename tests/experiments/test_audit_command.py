@@ -56,6 +56,19 @@ def test_it_goes_on_only_if_told_to(
     assert encoders == {path: path.stat().st_mtime_ns for path in (out / runs.RUNS).rglob("*.safetensors")}
 
 
+def test_the_terminal_ends_with_the_answer_and_where_the_page_is(
+    done: Path, data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "audit"
+    shutil.copytree(done, out)
+    words = ("--recipe", "crop", "--with", "flip", "--invariances", "flip", "--quick", "--resume")
+    assert main(["audit", *data, "--out", str(out), *TINY, *words]) == 0
+    *_, answer, page = capsys.readouterr().out.splitlines()
+    assert answer.endswith("Train with crop and flip.") or answer.endswith("Train with crop.")
+    assert answer in (out / "report.html").read_text()
+    assert page == str(out / "report.html")
+
+
 def test_a_dry_run_says_what_would_be_done(
     data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

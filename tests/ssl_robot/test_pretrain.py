@@ -40,6 +40,14 @@ def test_the_same_seed_gives_the_same_encoder(resets: FrameStore) -> None:
     assert torch.equal(weights(run(resets)), first)
 
 
+def test_what_is_returned_gives_the_features_of_what_was_written(resets: FrameStore, tmp_path: Path) -> None:
+    """To the bit: whether an encoder was trained just now or is loaded again must change no number."""
+    trained = run(resets, out=tmp_path)
+    frames = resets.take(np.arange(32))
+    assert torch.equal(trained(frames), encoder.load(tmp_path)(frames))
+    assert torch.equal(trained(frames, "map"), encoder.load(tmp_path)(frames, "map"))
+
+
 def test_another_seed_gives_another_encoder(resets: FrameStore) -> None:
     assert not torch.allclose(weights(run(resets)), weights(run(resets, replace(SHORT, seed=1))), atol=1e-2)
 
