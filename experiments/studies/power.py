@@ -16,6 +16,7 @@ from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.config import plain
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.envs.tabletop import TASKS, hurt_by, predictions
+from ssl_robot.experiments.studies._transfer import Transfer
 from ssl_robot.experiments.studies._worlds import recorded
 from ssl_robot.methods.simclr import Simclr
 from ssl_robot.probes.pose import Pose
@@ -24,7 +25,7 @@ from ssl_robot.recipes import Recipe
 from ssl_robot.training import Training
 from ssl_robot.workers import performed
 
-# One exploration serves all tasks; poses are asked on the plain table and on its nuisance twin.
+# One exploration serves all tasks; poses are asked on the plain table, and heads that learnt them there on its twin.
 COMMANDS = (
     "collect ssl_robot.envs.tabletop:FindMovingFlat-v0 --out {folder}/planted.h5 --frames 4000 --size 64 "
     "--explorer pink_noise --reset-every 40",
@@ -83,7 +84,8 @@ def planted(folder: Path, seeds: int, first: int, epochs: int) -> tuple[Study, L
         epochs: Passes over the frames.
     """
     explored, plain_table, nuisance = (FrameStore(path) for path in recorded(COMMANDS, folder))
-    questions = [Question(Pose(("scene",), control=False), frames) for frames in (plain_table, nuisance)]
+    transfer = Transfer(("scene",), control=False, learnt=str(plain_table.path))
+    questions = [Question(Pose(("scene",), control=False), plain_table), Question(transfer, nuisance)]
     study = Study(
         _full(), Recipe.named("shift"), INVARIANCES, "add_one_in", seeds=seeds, first=first,
         method=Simclr.made("small", {}), training=Training.of(Simclr, "small", {**_TRAINING, "epochs": epochs}),
@@ -129,14 +131,15 @@ def _planted(found: Sequence[Finding]) -> str:
 def _spared(tables: Mapping[str, Sequence[Finding]]) -> str:
     """What blindness must not cost, and what training with an invariance cost of it all the same."""
     spared = {(p.invariance, p.component) for p in predictions() if p.effect != "hidden"}
-    lines = ["| table | invariance | called *hurts* of | which |", "|" + " --- |" * 4]
+    lines = ["| table | invariance | held | called *hurts* | which |", "|" + " --- |" * 5]
     for table, found in tables.items():
         for name in INVARIANCES:
             asked = [f for f in found if f.invariance == name and (name, f.component) in spared and f.metric == "r2"]
             hurt = [f for f in asked if f.verdict == "hurts"]
             if asked:
                 which = ", ".join(f"{f.component} ({f.without:.2f} to {f.having:.2f})" for f in hurt)
-                lines.append(f"| {table} | {name} | {len(hurt)} of {len(asked)} | {which} |")
+                held = f"{sum(f.held for f in asked)} of {len(asked)}"
+                lines.append(f"| {table} | {name} | {held} | {len(hurt)} | {which} |")
     return "\n".join(["**Components that the invariance does not hide:**", "", *lines])
 
 

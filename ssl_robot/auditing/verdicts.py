@@ -42,9 +42,9 @@ class Finding:
         having: Score with it.
         nothing: Score of the random encoder (trained designs) or of chance (potential).
         verdict: Helps, hurts, negligible (the interval lies inside the margin) or no evidence.
-        held: Whether the features without the invariance (for what helps: with it) held the component at all, better
-            than an untrained encoder, or as well as one while those with the invariance fell below it; if not, nothing
-            could be lost.
+        held: Whether the features without the invariance (for what helps: with it) held the component at all: better
+            than an untrained encoder (potential: than chance) by more than the margin, or as well as one while those
+            with the invariance fell below it; if not, nothing of weight could be lost.
         p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
         detectable: Smallest effect that would be found nine times out of ten; empty for ``potential``.
         dose: Strength of the invariance, where strengths were compared.
@@ -128,8 +128,9 @@ def potential(invariance: str, question: Question, encoder: str, plain: Scores, 
         low, high = (float(end) for end in np.percentile(second.resampled - first.resampled, [2.5, 97.5]))
         sign = 1 if first.higher else -1
         kept = second if sign * (second.value - first.value) > 0 else first  # what helps must have been gained
-        held = bool(np.percentile(sign * (kept.resampled - kept.chance), 2.5) > 0)
         row = _row(invariance, "potential", question, first, second.value - first.value, low, high)
+        above = sign * (kept.value - kept.chance) > row.margin
+        held = bool(above and np.percentile(sign * (kept.resampled - kept.chance), 2.5) > 0)
         row = replace(
             row, without=first.value, having=second.value, nothing=first.chance, held=held, encoder=encoder,
             **_errors([plain], [blind], i),
@@ -167,18 +168,19 @@ def _of_component(
     i: int,
 ) -> Iterator[Finding]:
     first, start = untrained[0][i], _values(untrained, i)
-    sign = 1 if first.higher else -1
+    sign, margin = (1 if first.higher else -1), MARGINS[_scale(first)]
     without, having = (
         np.stack([_values(scores[getattr(contrast, side)], i) for contrast in contrasts])
         for side in ("without", "having")
     )
     effects = moderated_t(having - without)
-    gained, kept = (_lowest(sign * (arm - start)) for arm in (having, without))
+    gained, kept = (_surely(sign * (arm - start), margin) for arm in (having, without))
     # what even an untrained encoder reads as well, and training with the invariance took, was there to be lost too
-    fell = (-_lowest(sign * (start - having)) < 0) & (-_lowest(sign * (start - without)) >= 0)
+    fell = (_lowest(sign * (start - having)) > 0) & (_lowest(sign * (start - without)) <= 0)
+    fell &= bool(sign * (start.mean() - first.chance) > margin)
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        held = bool(gained[row] > 0 if sign * effect > 0 else kept[row] > 0 or fell[row])
+        held = bool(gained[row] if sign * effect > 0 else kept[row] or fell[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),
             without=float(without[row].mean()), having=float(having[row].mean()), nothing=float(start.mean()),
@@ -239,6 +241,12 @@ def _errors(without: Sequence[Scores], having: Sequence[Scores], i: int) -> dict
         return {}
     means = [float(np.mean([run[places[0]].value for run in arm])) for arm in (without, having)]
     return {"error_without": means[0], "error_having": means[1], "error_unit": without[0][places[0]].unit}
+
+
+def _surely(gains: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
+    """Where an arm is surely better, and by as much as matters, (arms,)."""
+    found: NDArray[np.bool_] = (_lowest(gains) > 0) & (gains.mean(1) > margin)
+    return found
 
 
 def _lowest(differences: NDArray[np.float64]) -> NDArray[np.float64]:

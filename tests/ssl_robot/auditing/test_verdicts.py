@@ -76,6 +76,18 @@ def test_what_was_never_held_cannot_be_lost() -> None:
     assert (line.verdict, line.held) == ("no_evidence", False)
 
 
+@pytest.mark.parametrize(("gain", "held"), [(0.04, False), (0.06, True)])
+def test_what_is_held_within_the_margin_has_no_weight(gain: float, held: bool) -> None:
+    """Sure to be more than an untrained encoder holds, but no more than would be called negligible if it were lost."""
+    start = np.array([0.3, 0.31, 0.3, 0.29])
+    lost = verdict(start + gain, start - 0.2, start=start)
+    assert (lost.held, lost.verdict) == (True, "hurts")  # the untrained one holds it as well
+    lost = verdict(gain + 0.01 * start, -0.03 * start, start=0 * start)
+    assert lost.held == held
+    gained = verdict(0.5 * start, start + gain, start=start)
+    assert gained.held == held
+
+
 def test_what_an_untrained_encoder_reads_too_can_be_lost() -> None:
     """A colour that every network shows, until one is trained to ignore it."""
     start = (0.98, 0.99, 0.97, 0.98)
@@ -123,3 +135,4 @@ def test_potential_harm_has_the_sign_of_what_is_lost() -> None:
     assert (one(score(0.9), score(0.1)).verdict, one(score(0.9), score(0.1)).held) == ("hurts", True)
     assert one(score(0.9), score(0.91)).verdict == "negligible"
     assert not one(score(0.0, noise=0.05), score(0.0)).held
+    assert [one(score(value), score(-0.2)).held for value in (0.04, 0.06)] == [False, True]  # sure, but of weight?
