@@ -3,7 +3,8 @@
 A backbone maps (b, 3, h, w) to a map (b, c, h', w') by ``features``, and that to a vector (b, d) by ``pool``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -168,12 +169,27 @@ def width(backbone: nn.Module, size: int) -> int:
     Raises:
         InputError: If it takes none of this size, as many of timm's.
     """
-    training = backbone.training
+    kind = next((weights.dtype for weights in backbone.parameters()), torch.float32)
     try:
-        with torch.no_grad():
-            d = int(backbone.eval()(torch.zeros(1, 3, size, size)).shape[1])
+        with torch.no_grad(), used(backbone):
+            return int(backbone(torch.zeros(1, 3, size, size, dtype=kind, device=_place(backbone))).shape[1])
     except (AssertionError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"The backbone takes no frames of {size} pixels ({why}): give another --size.") from None
-    backbone.train(training)
-    return d
+
+
+def _place(network: nn.Module) -> torch.device:
+    return next((weights.device for weights in network.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def used(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode, and afterwards each of its parts in the mode in which it was before."""
+    learning = [part for part in network.modules() if part.training]
+    for part in learning:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in learning:
+            part.training = True

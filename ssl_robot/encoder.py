@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ssl_robot import backbones, hub, layers, tensors
@@ -86,13 +86,17 @@ class Encoder(nn.Module):
         return backbones.width(self.backbone, self.card.size)
 
     def train(self, mode: bool = True) -> Self:
-        """Learn, or be used; a frozen encoder is always used."""
-        return super().train(mode and any(weights.requires_grad for weights in self.parameters()))
+        """Learn, or be used; what is frozen, the whole or a layer of it, is always used."""
+        super().train(mode and any(weights.requires_grad for weights in self.parameters()))
+        for part in self.modules():
+            own = [weights.requires_grad for weights in part.parameters(recurse=False)]
+            part.training = part.training and (not own or any(own))
+        return self
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (b, 3, h, w), on the scale the backbone was trained on."""
+        """Images in [0, 1], (b, 3, h, w), on the scale the backbone was trained on, as precise as its weights."""
         scaled: Tensor = (images - self._mean) / self._std
-        return scaled
+        return scaled.to(self._mean.dtype)
 
     def images(self, frames: Images) -> Tensor:
         """Frames as (b, 3, size, size) in [0, 1] on the encoder's device.
@@ -105,6 +109,8 @@ class Encoder(nn.Module):
         """
         if isinstance(frames, np.ndarray):
             frames = torch.from_numpy(np.ascontiguousarray(frames))
+        if not isinstance(frames, Tensor):
+            raise InputError(f"Frames must be one NumPy array or tensor, not a {type(frames).__name__}: np.stack them.")
         if frames.dtype != torch.uint8 or frames.ndim != 4 or 3 not in (frames.shape[1], frames.shape[3]):
             raise InputError(
                 f"Frames must be uint8 of shape (b, h, w, 3) or (b, 3, h, w), not {frames.dtype} of "
@@ -120,7 +126,7 @@ class Encoder(nn.Module):
         """Images in [0, 1], (b, 3, h, w), at the encoder's size."""
         if images.shape[2:] == (self.card.size, self.card.size):
             return images
-        return F.interpolate(images, (self.card.size, self.card.size), mode="bilinear", antialias=True)
+        return F.interpolate(images.float(), (self.card.size, self.card.size), mode="bilinear", antialias=True)
 
     def forward(self, frames: Images, layer: Layer = "output") -> Tensor:
         """Features of frames.
@@ -154,15 +160,21 @@ class Encoder(nn.Module):
         path = Path(path)
         partial = path.with_suffix(".partial")
         weights = {name: value.contiguous() for name, value in self.backbone.state_dict().items()}
-        save_file(weights, partial, metadata={"format": "pt", "card": json.dumps(asdict(self.card))})
+        # written by Python: safetensors' own files are for nobody but who wrote them
+        partial.write_bytes(save(weights, {"format": "pt", "card": json.dumps(asdict(self.card))}))
         partial.replace(path)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder in the form of Hugging Face's hub: weights, configuration, and a page that says what it is.
 
         ``hf upload OWNER/NAME FOLDER`` publishes it; ``load`` and ``from_pretrained`` read it from either place.
+
+        Raises:
+            InputError: If the folder is a run's.
         """
         folder = Path(folder)
+        if (folder / hub.RUN).exists():
+            raise InputError(f"{folder} is a run, whose encoder is what load would find there: choose another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         self.save(folder / hub.WEIGHTS)
         hub.described(folder, asdict(self.card))
@@ -184,7 +196,10 @@ def load(source: str | Path, device: str = "cpu", freeze: bool = True) -> Encode
     with tensors.opened(file) as opened:
         encoder = Encoder.fresh(_card(opened.metadata() or {}, file), seed=0)
         tensors.pour(opened, encoder.backbone)
-    return encoder.to(device).eval().requires_grad_(not freeze)
+    try:
+        return encoder.to(device).eval().requires_grad_(not freeze)
+    except (RuntimeError, AssertionError):  # the one where the name is none, the other where PyTorch cannot use it
+        raise InputError(f"There is no device {device!r} here: give cpu, or cuda where there is one.") from None
 
 
 def _card(metadata: Mapping[str, str], file: Path) -> Card:

@@ -11,11 +11,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssl_robot.backbones import used
 from ssl_robot.encoder import Encoder, load
 from ssl_robot.errors import InputError
 
 Named = Mapping[str, Any]
 _ALONE = ""  # the name of an observation that is an image itself
+_LOOSE = 1e-3  # what resizing may add to black and white
 
 
 def ready(encoder: Encoder | str | Path, device: str | None = None) -> Encoder:
@@ -27,6 +29,10 @@ def ready(encoder: Encoder | str | Path, device: str | None = None) -> Encoder:
     """
     if isinstance(encoder, Encoder):
         return encoder if device is None else encoder.to(device)
+    if not isinstance(encoder, str | Path):
+        raise InputError(
+            f"A {type(encoder).__name__} is no encoder of ours: give one that ssl_robot.load gave, or what it takes."
+        )
     return load(encoder, device or "cpu")
 
 
@@ -48,15 +54,30 @@ def vectors(encoder: Encoder, frames: Iterable[Tensor | NDArray[np.uint8]]) -> l
         leads.append(tuple(camera.shape[:-3]))
         folded: Any = camera if len(leads[-1]) == 1 else camera.reshape(-1, *camera.shape[-3:])
         floats = isinstance(folded, Tensor) and folded.is_floating_point()
-        images.append(encoder.resized(folded.to(encoder.device)) if floats else encoder.images(folded))
-    learning = encoder.training
-    if learning:
-        encoder.eval()
-    features = encoder.features(images[0] if len(images) == 1 else torch.cat(images)).float()
-    if learning:
-        encoder.train()
+        images.append(encoder.resized(scaled(folded).to(encoder.device)) if floats else encoder.images(folded))
+    with used(encoder):
+        features = encoder.features(images[0] if len(images) == 1 else torch.cat(images)).float()
     parts = features.split([math.prod(lead) for lead in leads])
     return [part if len(lead) == 1 else part.reshape(*lead, -1) for part, lead in zip(parts, leads, strict=True)]
+
+
+def scaled(images: Tensor) -> Tensor:
+    """Floats that a host says are images, after a look at whether they can be.
+
+    Args:
+        images: (b, 3, h, w) in [0, 1].
+
+    Raises:
+        InputError: If they have other channels, or values that no picture has: features of these would be nonsense.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise InputError(f"Floats must be images of (b, 3, h, w), not {tuple(images.shape)}: put channels first.")
+    if images.numel() and not (float(images.amin()) >= -_LOOSE and float(images.amax()) <= 1 + _LOOSE):
+        raise InputError(
+            f"Images lie in [{float(images.amin()):.3g}, {float(images.amax()):.3g}], not in [0, 1]: leave normalising "
+            "to the encoder, and divide by 255 once."
+        )
+    return images
 
 
 class Features:
@@ -86,6 +107,7 @@ class Features:
     ) -> None:
         parts: Named = space.spaces if isinstance(space, spaces.Dict) else {_ALONE: space}
         self.encoder, self.width = encoder, encoder.width
+        images, keep = ([given] if isinstance(given, str) else given for given in (images, keep))
         self._images = _images_of(parts, images)
         others = [name for name in parts if name not in self._images]
         self._kept = others if keep is None else list(keep)

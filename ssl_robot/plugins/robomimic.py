@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ssl_robot.encoder import Encoder
 from ssl_robot.errors import InputError
-from ssl_robot.pixels import ready
+from ssl_robot.pixels import ready, scaled
 
 try:
     from robomimic.models.base_nets import ConvBase
@@ -52,9 +52,13 @@ class SSLCore(EncoderCore, ConvBase):  # type: ignore[misc,unused-ignore]
         return [self.encoder.width]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Features, (b, d), of frames in [0, 1], (b, 3, h, w)."""
+        """Features, (b, d), of frames in [0, 1], (b, 3, h, w).
+
+        Raises:
+            InputError: If they lie elsewhere: something has scaled them differently before.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._freeze):
-            features: Tensor = self.encoder.features(self.encoder.resized(inputs))
+            features: Tensor = self.encoder.features(self.encoder.resized(scaled(inputs)))
         return features
 
     def train(self, mode: bool = True) -> Self:

@@ -7,6 +7,7 @@ learn too.
 
 import copy
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +28,7 @@ try:
 except ModuleNotFoundError:
     raise InputError("Stable-Baselines3 is not installed: pip install 'ssl-robot[reinforcement]'.") from None
 
-_POLICY, _SEEN = "policy.zip", "observation.json"
+_POLICY, _SEEN, _NORMALISED = "policy.zip", "observation.json", "vecnormalize.pkl"
 
 
 class VecEncodeObservation(VecEnvWrapper):
@@ -73,6 +74,9 @@ class VecEncodeObservation(VecEnvWrapper):
         file = Path(folder) / _SEEN
         if not file.is_file():
             raise InputError(f"There is no policy in {folder}: give a folder that save(model, folder) wrote.")
+        if (Path(folder) / _NORMALISED).is_file():
+            warnings.warn(f"The policy saw normalised features: wrap what this gives in VecNormalize.load("
+                          f"{str(Path(folder) / _NORMALISED)!r}, ...).", stacklevel=2)  # fmt: skip
         chosen = json.loads(file.read_text(encoding="utf-8"))
         return cls(venv, folder, chosen["images"], chosen["keep"], device)
 
@@ -98,10 +102,11 @@ def save(model: BaseAlgorithm, folder: str | Path) -> None:
     >>> PPO.load("runs/ppo/policy", VecEncodeObservation.load("runs/ppo", envs))  # doctest: +SKIP
 
     The folder has the form of Hugging Face's hub: ``ssl_robot.load`` finds the encoder in it. The policy is in
-    Stable-Baselines3's own format, which unpickles: load only those of people you trust.
+    Stable-Baselines3's own format, which unpickles: load only those of people you trust. So are the statistics of a
+    ``VecNormalize`` around the features, if there is one: ``VecNormalize.load(folder / "vecnormalize.pkl", envs)``.
 
     Raises:
-        InputError: If the model's environments are not wrapped in ``VecEncodeObservation``.
+        InputError: If the model's environments are not wrapped in ``VecEncodeObservation``, or the folder is a run's.
     """
     envs = model.get_env()
     looking = None if envs is None else unwrap_vec_wrapper(envs, VecEncodeObservation)
@@ -110,6 +115,9 @@ def save(model: BaseAlgorithm, folder: str | Path) -> None:
     folder = Path(folder)
     looking.encoder.save_pretrained(folder)
     (folder / _SEEN).write_text(json.dumps(looking.chosen) + "\n", encoding="utf-8")
+    normalised = model.get_vec_normalize_env()
+    if normalised is not None:
+        normalised.save(str(folder / _NORMALISED))
     model.save(folder / _POLICY)
 
 
@@ -179,7 +187,14 @@ class SSLExtractor(BaseFeaturesExtractor):
 
 def _is_image(space: spaces.Space[Any]) -> bool:
     shape = space.shape or ()
-    return isinstance(space, spaces.Box) and len(shape) == 3 and min(shape[0], shape[2]) % 3 == 0
+    return isinstance(space, spaces.Box) and len(shape) == 3 and shape[_channels(shape)] % 3 == 0
+
+
+def _channels(shape: tuple[int, ...]) -> int:
+    """Which axis of an image has its channels: beside equal sides the third one, else the shorter of first and last."""
+    if (shape[0] == shape[1]) != (shape[1] == shape[2]):
+        return 2 if shape[0] == shape[1] else 0
+    return 2 if shape[2] < shape[0] else 0
 
 
 class _Image:
@@ -193,8 +208,8 @@ class _Image:
 
     def __init__(self, name: str, space: spaces.Space[Any], normalize_images: bool) -> None:
         assert isinstance(space, spaces.Box)
-        self._last = space.shape[2] < space.shape[0]
-        self.count = space.shape[2 if self._last else 0] // 3
+        self._last = _channels(space.shape) == 2
+        self.count = space.shape[_channels(space.shape)] // 3
         low, high = float(space.low.min()), float(space.high.max())
         if low != 0 or high not in (1, 255):
             raise InputError(f"Frames {name} are in [{low:g}, {high:g}]: give uint8, or floats in [0, 1].")
@@ -203,7 +218,9 @@ class _Image:
 
     def frames(self, given: Tensor) -> Tensor:
         """The frames of a stack, each by itself, in [0, 1], (b * count, 3, h, w)."""
-        if float(given.amax()) > self._most:
+        if given.numel() and float(given.amin()) < 0:
+            raise InputError("Frames were handed over with values below 0: leave normalising to the encoder.")
+        if given.numel() and float(given.amax()) > self._most:
             raise InputError(
                 "Frames were handed over that had not been divided by 255: say normalize_images=False in "
                 "features_extractor_kwargs where the policy is told so."

@@ -9,7 +9,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecFrameStack
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 import ssl_robot
 from ssl_robot.encoder import Encoder
@@ -87,6 +87,18 @@ def test_policy_and_encoder_are_saved_together(encoder: Encoder, tmp_path: Path)
     again.learn(16)
 
 
+def test_statistics_of_features_are_saved_with_a_policy_that_saw_them_normalised(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    model = PPO("MlpPolicy", VecNormalize(VecEncodeObservation(envs(), encoder)), **SHORT).learn(32)
+    save(model, tmp_path)
+    with pytest.warns(UserWarning, match="wrap what this gives in VecNormalize.load"):
+        looked = VecEncodeObservation.load(tmp_path, envs())
+    again = VecNormalize.load(str(tmp_path / "vecnormalize.pkl"), looked)
+    features = looked.reset()
+    np.testing.assert_array_equal(again.normalize_obs(features), model.get_vec_normalize_env().normalize_obs(features))
+
+
 def test_what_cannot_be_saved_or_loaded_is_said(encoder: Encoder, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"looks through no VecEncodeObservation: model.save\(FILE\)"):
         save(PPO("CnnPolicy", envs(), policy_kwargs=extractor(encoder), **SHORT), tmp_path)
@@ -139,6 +151,17 @@ def test_stacked_frames_are_encoded_one_by_one(encoder: Encoder) -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [2, 9, 12])
+def test_stacks_deeper_than_frames_are_wide_are_stacks(encoder: Encoder, count: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (count, 24, 24, 3), np.uint8)
+    wanted = encoder(frames).reshape(1, -1)
+    first = torch.from_numpy(frames).permute(0, 3, 1, 2).reshape(1, 3 * count, 24, 24) / 255
+    last = torch.from_numpy(frames).permute(1, 2, 0, 3).reshape(1, 24, 24, 3 * count) / 255
+    for given in (first, last):
+        space = gym.spaces.Box(0, 255, given.shape[1:], np.uint8)
+        torch.testing.assert_close(SSLExtractor(space, encoder)(given), wanted, atol=1e-5, rtol=0)
+
+
 def test_floats_are_taken_as_their_space_says(encoder: Encoder) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8)
     wanted, floats = encoder(frames), torch.from_numpy(frames).float()
@@ -155,6 +178,8 @@ def test_frames_are_never_divided_twice_or_not_at_all(encoder: Encoder) -> None:
         SSLExtractor(space, encoder)(frames)
     with pytest.raises(InputError, match="had been divided by 255 already"):
         SSLExtractor(space, encoder, normalize_images=False)(frames / 255)
+    with pytest.raises(InputError, match="values below 0: leave normalising to the encoder"):
+        SSLExtractor(space, encoder)(frames / 255 - 0.5)
 
 
 def test_observations_that_cannot_be_encoded_are_named(encoder: Encoder) -> None:
