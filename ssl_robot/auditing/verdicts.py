@@ -43,8 +43,8 @@ class Finding:
         nothing: Score of the random encoder (trained designs) or of chance (potential).
         verdict: Helps, hurts, negligible (the interval lies inside the margin) or no evidence.
         held: Whether the features without the invariance (for what helps: with it) held the component at all: better
-            than an untrained encoder (potential: than chance) by more than the margin, or as well as one while those
-            with the invariance fell below it; if not, nothing of weight could be lost.
+            than an untrained encoder (potential: than chance) by more than the margin, or no worse than one that reads
+            it (for what helps: with and without); if not, nothing of weight could be lost.
         p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
         detectable: Smallest effect that would be found nine times out of ten; empty for ``potential``.
         dose: Strength of the invariance, where strengths were compared.
@@ -175,12 +175,12 @@ def _of_component(
     )
     effects = moderated_t(having - without)
     gained, kept = (_surely(sign * (arm - start), margin) for arm in (having, without))
-    # what even an untrained encoder reads as well, and training with the invariance took, was there to be lost too
-    fell = (_lowest(sign * (start - having)) > 0) & (_lowest(sign * (start - without)) <= 0)
-    fell &= bool(sign * (start.mean() - first.chance) > margin)
+    # what even an untrained encoder reads is there to be lost too, unless training alone has taken it
+    there = sign * (start.mean() - first.chance) > margin
+    level, after = (there & (_lowest(sign * (start - arm)) <= 0) for arm in (without, having))
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        held = bool(gained[row] if sign * effect > 0 else kept[row] or fell[row])
+        held = bool(gained[row] or level[row] & after[row] if sign * effect > 0 else kept[row] or level[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),
             without=float(without[row].mean()), having=float(having[row].mean()), nothing=float(start.mean()),
