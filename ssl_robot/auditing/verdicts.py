@@ -44,7 +44,7 @@ class Finding:
         verdict: Helps, hurts, negligible (the interval lies inside the margin) or no evidence.
         held: Whether the features without the invariance (for what helps: with it) held the component at all: better
             than an untrained encoder (potential: than chance) by more than the margin, or no worse than one that reads
-            it (for what helps: with and without); if not, nothing of weight could be lost.
+            it, which is no gain; if not, nothing of weight could be lost.
         p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
         detectable: Smallest effect that would be found nine times out of ten; empty for ``potential``.
         dose: Strength of the invariance, where strengths were compared.
@@ -180,7 +180,10 @@ def _of_component(
     level, after = (there & (_lowest(sign * (start - arm)) <= 0) for arm in (without, having))
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        held = bool(gained[row] or level[row] & after[row] if sign * effect > 0 else kept[row] or level[row])
+        small = (
+            bool(level[row] and after[row]) and -margin < low and high < margin
+        )  # a gain is more than what was there
+        held = bool(gained[row] or small if sign * effect > 0 else kept[row] or level[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),
             without=float(without[row].mean()), having=float(having[row].mean()), nothing=float(start.mean()),
