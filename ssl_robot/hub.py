@@ -26,7 +26,7 @@ def located(source: str | Path) -> Path:
     Raises:
         InputError: If there is none, here or there.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_file():
         return path
     for name in (RUN, WEIGHTS):
