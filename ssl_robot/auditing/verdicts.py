@@ -180,9 +180,8 @@ def _of_component(
     level, after = (there & (_lowest(sign * (start - arm)) <= 0) for arm in (without, having))
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        small = (
-            bool(level[row] and after[row]) and -margin < low and high < margin
-        )  # a gain is more than what was there
+        # what only comes back to that is no gain
+        small = bool(level[row] and after[row]) and -margin < low and high < margin
         held = bool(gained[row] or small if sign * effect > 0 else kept[row] or level[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),

@@ -116,6 +116,7 @@ def save(model: BaseAlgorithm, folder: str | Path) -> None:
     looking.encoder.save_pretrained(folder)
     (folder / _SEEN).write_text(json.dumps(looking.chosen) + "\n", encoding="utf-8")
     normalised = model.get_vec_normalize_env()
+    (folder / _NORMALISED).unlink(missing_ok=True)  # of a policy that was saved here before
     if normalised is not None:
         normalised.save(str(folder / _NORMALISED))
     model.save(folder / _POLICY)

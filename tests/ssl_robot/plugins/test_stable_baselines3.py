@@ -97,6 +97,8 @@ def test_statistics_of_features_are_saved_with_a_policy_that_saw_them_normalised
     again = VecNormalize.load(str(tmp_path / "vecnormalize.pkl"), looked)
     features = looked.reset()
     np.testing.assert_array_equal(again.normalize_obs(features), model.get_vec_normalize_env().normalize_obs(features))
+    save(PPO("MlpPolicy", VecEncodeObservation(envs(), encoder), **SHORT), tmp_path)
+    assert not (tmp_path / "vecnormalize.pkl").exists()
 
 
 def test_what_cannot_be_saved_or_loaded_is_said(encoder: Encoder, tmp_path: Path) -> None:
