@@ -239,7 +239,14 @@ def _proof(found: Sequence[Finding]) -> str:
 
 def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
     """What the study could not have seen, and what is missing."""
-    rows = [f for f in found if f.design in TRAINED and f.held and f.detectable is not None]
+    few = [f for f in _strongest(found) if f.episodes < FEW_EPISODES]
+    if few:
+        yield (
+            f"{max(f.episodes for f in few)} test episodes are too few for a verdict, whatever the encoders: record or "
+            f"import more ({4 * FEW_EPISODES} have about {FEW_EPISODES} to test)."
+        )
+    judged = [f for f in found if f.design in TRAINED and f.episodes >= FEW_EPISODES]
+    rows = [f for f in judged if f.held and f.detectable is not None]
     if rows:
         sizes: dict[tuple[str, str], list[float]] = {}
         for f in rows:

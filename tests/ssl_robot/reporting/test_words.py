@@ -146,3 +146,11 @@ def test_failed_and_skipped_are_said(made):
     assert "Runs of with hue failed" in limits
     assert "state" not in limits
     assert "Nothing was trained for gray" in limits
+
+
+def test_too_few_test_episodes_are_the_first_limit(made):
+    """What more seeds would have seen is beside the point then."""
+    answer = words.answer(made(findings=[finding("flip", "no_evidence", episodes=2, detectable=0.15)]))
+    [limit] = answer.limits
+    assert limit.startswith("2 test episodes are too few for a verdict")
+    assert "40 have about 10 to test" in limit
