@@ -251,7 +251,7 @@ def plan(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path,
     seconds = (0.0, 0.0)
     if ask:
         with tqdm(total=1, unit="run", desc="calibration", leave=False) as bar:
-            seconds = next(iter(crew(_calibrate, [next(iter(train), ask[0])], bar=bar)))
+            [seconds] = crew(_calibrate, [next(iter(train), ask[0])], bar=bar)  # to its end: or its worker is killed
     return Plan(len(listed), len(train), len(ask), seconds, workers)
 
 
