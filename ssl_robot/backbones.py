@@ -185,7 +185,10 @@ def _place(network: nn.Module) -> torch.device:
 @contextmanager
 def used(network: nn.Module) -> Iterator[None]:
     """A network in evaluation mode, and afterwards each of its parts in the mode in which it was before."""
-    learning = [part for part in network.modules() if part.training]
+    parts = [network]
+    for part in parts:  # modules() does the same, but its cost shows in a step of a policy
+        parts.extend(inner for inner in part._modules.values() if inner is not None)
+    learning = [part for part in parts if part.training]
     for part in learning:
         part.training = False
     try:

@@ -57,7 +57,7 @@ def vectors(encoder: Encoder, frames: Iterable[Tensor | NDArray[np.uint8]]) -> l
         images.append(encoder.resized(scaled(folded).to(encoder.device)) if floats else encoder.images(folded))
     with used(encoder):
         features = encoder.features(images[0] if len(images) == 1 else torch.cat(images)).float()
-    parts = features.split([math.prod(lead) for lead in leads])
+    parts = [features] if len(leads) == 1 else features.split([math.prod(lead) for lead in leads])
     return [part if len(lead) == 1 else part.reshape(*lead, -1) for part, lead in zip(parts, leads, strict=True)]
 
 
