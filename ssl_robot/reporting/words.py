@@ -1,6 +1,5 @@
 """The answer in plain words: what hurts, what helps, what does not matter, and what could not be seen."""
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -245,17 +244,16 @@ def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
             f"{max(f.episodes for f in few)} test episodes are too few for a verdict, whatever the encoders: record or "
             f"import more ({4 * FEW_EPISODES} have about {FEW_EPISODES} to test)."
         )
-    judged = [f for f in found if f.design in TRAINED and f.episodes >= FEW_EPISODES]
-    rows = [f for f in judged if f.held and f.detectable is not None]
-    if rows:
-        sizes: dict[tuple[str, str], list[float]] = {}
-        for f in rows:
-            sizes.setdefault((f.metric, f.unit), []).append(f.detectable or 0.0)
-        scales = {units.scale(*unit): statistics.median(of) for unit, of in sizes.items()}
-        seen = [f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()]
+    unclear = [f for f in found if f.design in TRAINED and kind(f) == "no_evidence" and f.detectable is not None]
+    sizes: dict[tuple[str, str], list[float]] = {}
+    for f in unclear:
+        sizes.setdefault((f.metric, f.unit), []).append(f.detectable or 0.0)
+    if sizes:
+        scales = {units.scale(*unit): max(of) for unit, of in sizes.items()}
+        seen = listed([f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()])
         yield (
-            f"With {audited.study.seeds} seeds, effects below about {listed(seen)} would mostly have gone unseen: no "
-            "evidence is not no effect."
+            f"No evidence is not no effect: at {audited.study.seeds} seeds, one of up to {seen} would mostly have gone "
+            "unseen there."
         )
     missing = [a for a in dict.fromkeys(r.arm for r in audited.results if r.failure) if a not in audited.beside]
     if missing:
