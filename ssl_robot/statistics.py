@@ -18,17 +18,17 @@ class Estimates:
         low: Lower ends of the 95% intervals.
         high: Upper ends.
         p: Two-sided p-values.
-        detectable: Differences that such a study finds nine times out of ten.
+        df: Degrees of freedom of all.
     """
 
     mean: Array
     low: Array
     high: Array
     p: Array
-    detectable: Array
+    df: float
 
 
-def moderated_t(differences: Array, level: float = 0.95, power: float = 0.9) -> Estimates:
+def moderated_t(differences: Array, level: float = 0.95) -> Estimates:
     """Paired t for several rows at once; each row's variance is shrunk towards what the rows have in common.
 
     With three to eight seeds a row's own variance is a poor guess; borrowing from the other rows more than doubles
@@ -43,7 +43,6 @@ def moderated_t(differences: Array, level: float = 0.95, power: float = 0.9) -> 
     Args:
         differences: (rows, seeds); at least two seeds.
         level: Of the intervals.
-        power: For the detectable difference.
     """
     rows, seeds = differences.shape
     own = differences.var(1, ddof=1)
@@ -54,12 +53,44 @@ def moderated_t(differences: Array, level: float = 0.95, power: float = 0.9) -> 
     mean = differences.mean(1)
     reach = stats.t.ppf((1 + level) / 2, df)
     p = 2 * stats.t.sf(np.abs(mean) / error, df)
-    return Estimates(mean, mean - reach * error, mean + reach * error, p, (reach + stats.t.ppf(power, df)) * error)
+    return Estimates(mean, mean - reach * error, mean + reach * error, p, df)
 
 
-def adjusted(p: Array) -> Array:
-    """Benjamini and Hochberg's adjustment: calling those below .05 keeps false calls to 5% of the calls."""
-    values: Array = stats.false_discovery_control(p)
+def detectable(reach: float, df: float, threshold: float, level: float = 0.95, power: float = 0.9) -> float:
+    """The difference that a study finds with some power where a p-value must lie below a threshold.
+
+    Args:
+        reach: Half the width of the interval.
+        df: Its degrees of freedom.
+        threshold: Of the two-sided p-value.
+        level: Of the interval.
+        power: How often it shall be found.
+    """
+    error = reach / stats.t.ppf((1 + level) / 2, df)
+    return float((stats.t.ppf(1 - threshold / 2, df) + stats.t.ppf(power, df)) * error)
+
+
+def adjusted(p: Array, called: NDArray[np.bool_] | None = None) -> Array:
+    """P-values so adjusted that calling those below .05 keeps false calls to 5% of the calls (Benjamini and Hochberg).
+
+    Where some are never called, whatever their p-value, they count among the tests but not among the calls (Katsevich,
+    Sabatti and Bogomolov 2021, https://arxiv.org/abs/1809.01792): else they would let others pass.
+
+    >>> adjusted(np.array([0.01, 0.02, 0.03, 0.5])).round(3).tolist()
+    [0.04, 0.04, 0.04, 0.5]
+
+    Args:
+        p: Two-sided.
+        called: Which may be called; all if not given.
+
+    Returns:
+        Adjusted; 1 for what is never called.
+    """
+    may = np.ones(len(p), bool) if called is None else called
+    values = np.ones(len(p))
+    order = np.flatnonzero(may)[np.argsort(p[may], kind="stable")]
+    shares = p[order] * len(p) / np.arange(1, len(order) + 1)
+    values[order] = np.minimum(np.minimum.accumulate(shares[::-1])[::-1], 1)
     return values
 
 

@@ -110,7 +110,9 @@ class _Rates:
         contrasts = [Contrast(str(i), "add_one_in", "0", str(i)) for i in range(1, len(parts))]
         start = [untrained[seed] for seed in parts[0]]
         found = trained(self.question, contrasts, scores, start)
-        for finding in called([replace(one, held=True) for one in found]):  # the floor would only lower the rates
+        for finding in called(
+            [replace(one, held=True, gained=True) for one in found]
+        ):  # the floor would only lower the rates
             yield finding.verdict
 
     def _answers(self, arm: str) -> list[Scores]:

@@ -13,14 +13,16 @@ from ssl_robot.recipes import Recipe
 from ssl_robot.remedies.augself import Augself
 
 _DESIGNS = ("leave_one_out", "add_one_in")
+Place = tuple[str, str, str]  # label, component and metric
+_GOOD = {"helps", "regains"}  # without it something would be read worse
 _LAST = "shift"  # what is left to tell views apart where everything else is dropped
 
 
 def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
     """The recipe that the verdicts speak for, from the one that the study began with.
 
-    What hurts a component and helps none is dropped. What hurts one and helps another is weakened to the strongest
-    dose without harm, where strengths were compared; otherwise it stays, and AugSelf has its parameters predicted.
+    What hurts a component and helps none is dropped. What hurts one and helps another is weakened to the nearest dose
+    shown to do no harm, where strengths were compared; otherwise it stays, and AugSelf has its parameters predicted.
     What helps and does not hurt is added. Of a group that hurts together, all that helps nothing is dropped where none
     of its members is known to hurt alone, or where together they take more than any of them does alone, by more than
     the margin: they mask each other.
@@ -46,14 +48,14 @@ def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
         alone = any("hurts" in said[name] for name in members)
         if "hurts" in said[group] and (not alone or _masked(findings, group, members)):
             for name in members:
-                recipe = recipe.without(name) if name in recipe.names and "helps" not in said[name] else recipe
+                recipe = recipe.without(name) if name in recipe.names and not said[name] & _GOOD else recipe
     recipe = recipe if recipe.names else Recipe.named(_LAST)
     return Arm(RECOMMENDED, recipe, (Augself(of=tuple(predicted)),) if predicted else ())
 
 
 def closed(
     findings: Sequence[Finding], results: Sequence[Result], questions: Sequence[Question], study: Study
-) -> dict[str, float]:
+) -> dict[Place, float]:
     """How much of what was lost the recommended recipe brings back: 1 is as good as the best arm.
 
     Only components that something was found to hurt, and on which some arm is better than the one the study began
@@ -67,7 +69,7 @@ def closed(
     """
     kept = [r for r in results if r.arm in (*study.arms(), RECOMMENDED)]
     means = _means(kept, [q.key for q in questions if q.role == "verdict"])
-    shares = {}
+    shares: dict[Place, float] = {}
     for finding in findings:
         arms = means.get((finding.target, finding.component, finding.metric), {})
         if (finding.verdict, finding.role) != ("hurts", "verdict") or finding.design not in _DESIGNS:
@@ -77,7 +79,7 @@ def closed(
         best = (min if finding.metric == "error" else max)(arms[arm] for arm in arms if arm != RECOMMENDED)
         gap = best - arms[study.start]
         if abs(gap) > finding.margin:
-            shares[f"{finding.what} {finding.unit}"] = (arms[RECOMMENDED] - arms[study.start]) / gap
+            shares[finding.target, finding.component, finding.metric] = (arms[RECOMMENDED] - arms[study.start]) / gap
     return shares
 
 
@@ -105,25 +107,28 @@ def _members(study: Study, group: str) -> list[str]:
 
 
 def _weakened(study: Study, findings: Sequence[Finding], recipe: Recipe, name: str) -> tuple[Recipe, bool]:
-    """The recipe with the strongest dose of an invariance that hurts nothing, if there is one."""
-    doses: dict[float, set[str]] = {}
-    for finding in findings:
-        if (finding.design, finding.invariance, finding.role) == (
-            "sweep",
-            name,
-            "verdict",
-        ) and finding.dose is not None:
-            doses.setdefault(finding.dose, set()).add(finding.verdict)
-    safe = [dose for dose, verdicts in doses.items() if "hurts" not in verdicts]
+    """The recipe with an invariance at the nearest dose that is shown to hurt nothing, if there is one.
+
+    Which way is weaker, the doses tell: from the one found they must be harmless to the end, on one side alone.
+    """
+    swept = [f for f in findings if (f.design, f.invariance, f.role) == ("sweep", name, "verdict") and f.held]
     strength = next((path.partition(".")[2] for path in study.doses if path.partition(".")[0] == name), "")
-    if not safe or not strength:
+    if not strength:
         return recipe, False
-    return recipe.having(name, **{strength: max(safe)}), True
+    present = float(recipe.as_dict()[name][strength])
+    doses = sorted({f.dose for f in swept if f.dose is not None}, key=lambda dose: abs(dose - present))
+    found = []
+    for side in (-1, 1):
+        beyond = [dose for dose in doses if side * (dose - present) > 0]
+        while beyond and not all(f.safe for f in swept if f.dose in beyond):
+            beyond = beyond[1:]
+        found += beyond[:1]
+    return (recipe.having(name, **{strength: found[0]}), True) if len(found) == 1 else (recipe, False)
 
 
-def _means(results: Sequence[Result], keys: Sequence[str]) -> dict[tuple[str, str, str], dict[str, float]]:
+def _means(results: Sequence[Result], keys: Sequence[str]) -> dict[Place, dict[str, float]]:
     """Mean score of each arm, by target, component and metric, in the answers to some questions."""
-    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    values: dict[Place, dict[str, list[float]]] = {}
     for result in results:
         for score in (score for key in keys for score in result.answers.get(key, ())):
             arms = values.setdefault((score.target, score.component, score.metric), {})

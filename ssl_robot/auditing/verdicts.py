@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from ssl_robot.auditing.design import Contrast
 from ssl_robot.auditing.questions import Question, Role
 from ssl_robot.probes import FEW_EPISODES, Score
-from ssl_robot.statistics import adjusted, moderated_t
+from ssl_robot.statistics import Estimates, adjusted, detectable, moderated_t
 
-Verdict = Literal["hurts", "helps", "negligible", "no_evidence"]
+Verdict = Literal["hurts", "helps", "regains", "negligible", "no_evidence"]
+
+_RATE = 0.05  # of false calls among those that are made
 
 # Effects inside these are of no practical weight. By metric, or by unit where it is an error's.
 MARGINS = {"r2": 0.05, "deg": 3.0, "success": 0.05, "normalised": 0.05, "accuracy": 0.05, "ap": 0.02}
@@ -41,12 +43,16 @@ class Finding:
         without: Score without the invariance.
         having: Score with it.
         nothing: Score of the random encoder (trained designs) or of chance (potential).
-        verdict: Helps, hurts, negligible (the interval lies inside the margin) or no evidence.
-        held: Whether the features without the invariance (for what helps: with it) held the component at all: better
-            than an untrained encoder (potential: than chance) by more than the margin, or no worse than one that reads
-            it, which is no gain; if not, nothing of weight could be lost.
+        verdict: Helps, hurts, negligible (the interval lies inside the margin), no evidence; or regains: better with
+            it, but no better than random weights, so that only what training took comes back.
+        held: Whether features with or without the invariance hold the component at all: better than an untrained
+            encoder (potential: than chance) by more than the margin, or not inferior to one that reads it; if not,
+            nothing of weight could be lost.
+        gained: Whether those with the invariance are better than an untrained encoder by more than the margin.
         p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
-        detectable: Smallest effect that would be found nine times out of ten; empty for ``potential``.
+        df: Degrees of freedom of the interval; empty for ``potential``.
+        detectable: Smallest effect that matters and that would be called nine times out of ten, in a table in which as
+            much else is called; empty for ``potential``.
         dose: Strength of the invariance, where strengths were compared.
         error_without: Mean error in the component's own unit, without the invariance; empty where there is none.
         error_having: The same with it.
@@ -75,7 +81,9 @@ class Finding:
     nothing: float
     verdict: Verdict = "no_evidence"
     held: bool = False
+    gained: bool = False
     p: float | None = None
+    df: float | None = None
     detectable: float | None = None
     dose: float | None = None
     error_without: float | None = None
@@ -126,17 +134,21 @@ def potential(invariance: str, question: Question, encoder: str, plain: Scores, 
     for i in judged(plain):
         first, second = plain[i], blind[i]
         low, high = (float(end) for end in np.percentile(second.resampled - first.resampled, [2.5, 97.5]))
-        sign = 1 if first.higher else -1
-        kept = second if sign * (second.value - first.value) > 0 else first  # what helps must have been gained
         row = _row(invariance, "potential", question, first, second.value - first.value, low, high)
-        above = sign * (kept.value - kept.chance) > row.margin
-        held = bool(above and np.percentile(sign * (kept.resampled - kept.chance), 2.5) > 0)
+        seen, gained = (_above(score, row.margin) for score in (first, second))
         row = replace(
-            row, without=first.value, having=second.value, nothing=first.chance, held=held, encoder=encoder,
-            **_errors([plain], [blind], i),
+            row, without=first.value, having=second.value, nothing=first.chance, held=seen or gained, gained=gained,
+            encoder=encoder, **_errors([plain], [blind], i),
         )  # fmt: skip
         findings.append(_decided(row, significant=True))
     return findings
+
+
+def _above(score: Score, margin: float) -> bool:
+    """Whether more is read than chance gives, surely and by as much as matters."""
+    sign = 1 if score.higher else -1
+    surely = np.percentile(sign * (score.resampled - score.chance), 2.5) > 0
+    return bool(sign * (score.value - score.chance) > margin and surely)
 
 
 def trained(
@@ -173,20 +185,18 @@ def _of_component(
         np.stack([_values(scores[getattr(contrast, side)], i) for contrast in contrasts])
         for side in ("without", "having")
     )
-    effects = moderated_t(having - without)
-    gained, kept = (_surely(sign * (arm - start), margin) for arm in (having, without))
+    effects = _estimated(having - without)
+    kept, gained = (_surely(sign * (arm - start), margin) for arm in (without, having))
     # what even an untrained encoder reads is there to be lost too, unless training alone has taken it
     there = sign * (start.mean() - first.chance) > margin
-    level, after = (there & (_lowest(sign * (start - arm)) <= 0) for arm in (without, having))
+    level = [there & (_lowest(sign * (arm - start)) > -margin) for arm in (without, having)]
+    held = kept | gained | level[0] | level[1]
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
-        # what only comes back to that is no gain
-        small = bool(level[row] and after[row]) and -margin < low and high < margin
-        held = bool(gained[row] or small if sign * effect > 0 else kept[row] or level[row])
         yield replace(
             _row(contrast.subject, contrast.design, question, first, effect, low, high),
             without=float(without[row].mean()), having=float(having[row].mean()), nothing=float(start.mean()),
-            held=held, p=float(effects.p[row]), detectable=float(effects.detectable[row]), dose=contrast.dose,
+            held=bool(held[row]), gained=bool(gained[row]), p=float(effects.p[row]), df=effects.df, dose=contrast.dose,
             **_errors(scores[contrast.without], scores[contrast.having], i),
         )  # fmt: skip
 
@@ -194,15 +204,36 @@ def _of_component(
 def called(findings: Sequence[Finding]) -> list[Finding]:
     """Findings of trained encoders with their verdicts, at a false-discovery rate of 5% in each table.
 
-    A table is what has one design and one role: the verdicts of all probes and components stand in one.
+    A table is what has one design and one role, of all probes and components: every row in which something was held,
+    and could be asked about. What is surely too small to matter is never called, and so does not count as a call
+    either: otherwise many such rows would let the others pass too easily.
     """
-    done: dict[int, Finding] = {}
+    done = {i: _decided(finding, significant=False) for i, finding in enumerate(findings)}
     for table in dict.fromkeys((f.design, f.role) for f in findings):
-        places = [i for i, f in enumerate(findings) if (f.design, f.role) == table]
-        adjusted_p = adjusted(np.array([findings[i].p for i in places], float))
-        for i, p in zip(places, adjusted_p, strict=True):
-            done[i] = _decided(replace(findings[i], p=float(p)), significant=bool(p < 0.05))
+        places = [i for i, f in enumerate(findings) if (f.design, f.role) == table and _askable(f)]
+        if not places:
+            continue
+        small = np.array([_small(findings[i]) for i in places])
+        p = adjusted(np.array([findings[i].p for i in places], float), ~small)
+        threshold = _RATE * (int((p < _RATE).sum()) + 1) / len(places)  # for one more call
+        for i, own in zip(places, p, strict=True):
+            row = replace(findings[i], p=float(own), detectable=_detectable(findings[i], threshold))
+            done[i] = _decided(row, significant=bool(own < _RATE))
     return [done[i] for i in range(len(findings))]
+
+
+def _askable(finding: Finding) -> bool:
+    return finding.held and finding.episodes >= FEW_EPISODES
+
+
+def _small(finding: Finding) -> bool:
+    return -finding.margin < finding.low and finding.high < finding.margin
+
+
+def _detectable(finding: Finding, threshold: float) -> float:
+    """What such a row would be called for, nine times out of ten: less than the margin is none of it."""
+    reach = (finding.high - finding.low) / 2
+    return max(finding.margin, detectable(reach, finding.df or np.inf, threshold))
 
 
 def _row(
@@ -222,12 +253,12 @@ def _row(
 def _decided(finding: Finding, significant: bool) -> Finding:
     """The finding with its verdict: sizes that do not matter first, then what is sure."""
     verdict: Verdict = "no_evidence"
-    if not finding.held or finding.episodes < FEW_EPISODES:
+    if not _askable(finding):
         return replace(finding, verdict=verdict)
-    if -finding.margin < finding.low and finding.high < finding.margin:
+    if _small(finding):
         verdict = "negligible"
     elif significant and (finding.low > 0 or finding.high < 0):
-        verdict = "helps" if finding.better > 0 else "hurts"
+        verdict = "hurts" if finding.better < 0 else "helps" if finding.gained else "regains"
     return replace(finding, verdict=verdict)
 
 
@@ -252,10 +283,14 @@ def _surely(gains: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
 
 
 def _lowest(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lower ends; an arm that stands beside every other is one row, or its few seeds would count many times."""
-    distinct, place = np.unique(differences, axis=0, return_inverse=True)
-    low: NDArray[np.float64] = moderated_t(distinct).low[place.reshape(-1)]
-    return low
+    return _estimated(differences).low
+
+
+def _estimated(differences: NDArray[np.float64]) -> Estimates:
+    """Estimates of every row; what stands in several is one, or its few seeds would count many times."""
+    distinct, inverse = np.unique(differences, axis=0, return_inverse=True)
+    found, place = moderated_t(distinct), inverse.reshape(-1)
+    return Estimates(found.mean[place], found.low[place], found.high[place], found.p[place], found.df)
 
 
 def _scale(score: Score) -> str:

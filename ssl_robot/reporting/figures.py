@@ -32,7 +32,7 @@ COLOURS = {
     "negligible": "#2e6da4",
     "no_evidence": "#99a3a4",
 }
-_LIKE: Mapping[words.Kind, str] = {"never": "no_evidence", "few": "no_evidence"}
+_LIKE: Mapping[words.Kind, str] = {"regains": "no_evidence", "never": "no_evidence", "few": "no_evidence"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "font.size": 9,

@@ -63,6 +63,7 @@ def record(about: About, out: Path) -> str:
         out: Folder of the audit and its runs.
     """
     audited = about.audited
+    closed = remedy.closed(audited.findings, audited.results, audited.questions, audited.study)
     arms = [*audited.study.arms().values(), *([audited.recommended] if audited.recommended else [])]
     found = {
         "verdicts": [vars(finding) for finding in audited.findings],
@@ -76,7 +77,7 @@ def record(about: About, out: Path) -> str:
             for arm in arms
         ],
         "recommended": audited.recommended.recipe.as_dict() if audited.recommended else {},
-        "closed": remedy.closed(audited.findings, audited.results, audited.questions, audited.study),
+        "closed": {" ".join(part for part in place if part): share for place, share in closed.items()},
         "failed": [{"arm": r.arm, "seed": r.seed, "why": r.failure} for r in audited.results if r.failure],
         "skipped": list(audited.skipped),
         "beside": list(audited.beside),

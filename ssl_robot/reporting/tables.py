@@ -79,6 +79,11 @@ class Matrix:
     columns: Sequence[tuple[str, str]]
     blocks: Sequence[Sequence[Line]]
 
+    @property
+    def kinds(self) -> set[str]:
+        """What its cells say."""
+        return {cell.kind for block in self.blocks for line in block for cell in line.cells if cell is not None}
+
 
 def matrix(found: Sequence[Finding]) -> Matrix:
     """Every verdict beside those of the same invariance, from other designs, and of the same component.
@@ -300,7 +305,7 @@ def _proofs(audited: Audited) -> dict[Place, str]:
     proofs = {}
     for f in audited.findings:
         if (f.design, f.role) == ("remedy", "verdict"):
-            share = shares.get(f"{f.what} {f.unit}")
+            share = shares.get(place(f))
             closed = f"; closes {100 * share:.0f}% of the gap" if share is not None else ""
             proofs[place(f)] = f"{'not inferior' if f.safe else 'not shown to be as good'}{closed}"
     return proofs

@@ -11,12 +11,13 @@ from ssl_robot.probes import FEW_EPISODES
 from ssl_robot.recipes import name_of
 from ssl_robot.reporting import units
 
-Kind = Literal["hurts", "helps", "negligible", "no_evidence", "never", "few"]
-Standing = Literal["hurts", "mixed", "helps", "negligible", "partly", "no_evidence", "never"]
+Kind = Literal["hurts", "helps", "regains", "negligible", "no_evidence", "never", "few"]
+Standing = Literal["hurts", "mixed", "helps", "regains", "negligible", "partly", "no_evidence", "never"]
 
 WORDS: dict[Kind, str] = {
     "hurts": "hurts",
     "helps": "helps",
+    "regains": "only back to random weights",
     "negligible": "does not matter",
     "no_evidence": "no evidence",
     "never": "the encoder never held it",
@@ -143,6 +144,11 @@ _CLAUSES: dict[Standing, tuple[str, str, str]] = {
         "{} would hurt one thing and help another",
     ),
     "helps": ("{} helps", "{} help", "{} would even help"),
+    "regains": (
+        "{} only keeps what random weights read too",
+        "{} only keep what random weights read too",
+        "{} would only keep what chance gives",
+    ),
     "negligible": ("{} does not matter", "{} do not matter", "{} would not matter"),
     "partly": (
         "{} takes nothing that was held",
@@ -164,7 +170,8 @@ def _standing(rows: Sequence[Finding]) -> Standing:
     kinds = {kind(row) for row in rows}
     if {"hurts", "helps"} <= kinds:
         return "mixed"
-    for how in ("hurts", "helps"):
+    sure: tuple[Standing, ...] = ("hurts", "helps", "regains")
+    for how in sure:
         if how in kinds:
             return how
     if kinds == {"never"}:
@@ -181,7 +188,8 @@ def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     steps = list(_steps(begun, arm))
     if not steps:
         return "Keep the recipe as it is."
-    return f"Recommended: {'; '.join(steps)}. {_proof(found)}".strip()
+    parts = [f"Recommended: {'; '.join(steps)}.", _masking(begun, arm, found), _proof(found)]
+    return " ".join(part for part in parts if part)
 
 
 def _next(found: Sequence[Finding], beside: Sequence[str]) -> str:
@@ -202,17 +210,24 @@ def _next(found: Sequence[Finding], beside: Sequence[str]) -> str:
     names = dict.fromkeys(_names(found))
     harmful = [n for n in names if any(f.held and f.better < 0 and not f.safe for f in found if f.invariance == n)]
     if not harmful:
-        return "No training is needed to see that none of this can cost what was asked about."
+        return (
+            "Exact blindness alone costs nothing that was asked about; that training for it takes nothing else, only "
+            "training shows (the same command without --instant)."
+        )
     return (
-        f"This is the most that training could take, not what it does take: train with and without {listed(harmful)} "
-        "to see (the same command without --instant)."
+        f"This is what exact blindness alone would take, not what training does take: train with and without "
+        f"{listed(harmful)} to see (the same command without --instant)."
     )
 
 
 def _steps(begun: Arm, arm: Arm) -> Iterable[str]:
     """How the recommended recipe differs from the one that the study began with."""
     before, after = begun.recipe.as_dict(), arm.recipe.as_dict()
-    changed = [n for n in after if n in before and after[n] != before[n]]
+    changed = [
+        f"{n} ({', '.join(f'{k} {before[n].get(k)} → {v}' for k, v in after[n].items() if before[n].get(k) != v)})"
+        for n in after
+        if n in before and after[n] != before[n]
+    ]
     kept = list(dict.fromkeys(n for remedy in arm.remedies for n in getattr(remedy, "of", ())))
     names = listed(name_of(remedy) for remedy in arm.remedies)
     parts: list[tuple[str, Sequence[str], str]] = [
@@ -224,16 +239,24 @@ def _steps(begun: Arm, arm: Arm) -> Iterable[str]:
     return [f"{verb} {listed(what)}{more}" for verb, what, more in parts if what]
 
 
+def _masking(begun: Arm, arm: Arm, found: Sequence[Finding]) -> str:
+    """Why something is dropped that does not hurt alone."""
+    harmful = {f.invariance for f in found if kind(f) == "hurts"}
+    alone = [name for name in begun.recipe.names if name not in arm.recipe.names and name not in harmful]
+    return f"Of {listed(alone)} alone no harm was seen; with the rest of the group more is taken." if alone else ""
+
+
 def _proof(found: Sequence[Finding]) -> str:
     """Whether the recommended recipe is at least as good, where it was trained."""
     rows = [f for f in found if f.design == "remedy"]
-    safe = [f for f in rows if f.safe]
     if not rows:
         return ""
-    if len(safe) == len(rows):
-        return "Trained too: not inferior to the first recipe on any component."
+    where = "Trained with seeds that had no part in choosing it"
+    if all(f.safe for f in rows):
+        return f"{where}: not inferior to the first recipe on any component."
     unsure = listed(f.what for f in rows if not f.safe)
-    return f"Trained too: not inferior to the first recipe on {len(safe)} of {len(rows)} components; unsure: {unsure}."
+    safe = sum(f.safe for f in rows)
+    return f"{where}: not inferior to the first recipe on {safe} of {len(rows)} components; unsure: {unsure}."
 
 
 def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
@@ -259,7 +282,10 @@ def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
     if missing:
         yield f"Runs of {listed(missing)} failed; verdicts that need them are missing."
     if audited.skipped:
-        yield f"Nothing was trained for {listed(audited.skipped)}: even exact blindness would cost nothing here."
+        yield (
+            f"Nothing was trained for {listed(audited.skipped)}: exact blindness alone would cost nothing here, but "
+            "training for it may take other things along."
+        )
 
 
 def _sentence(rows: Sequence[Finding]) -> str:
@@ -276,15 +302,23 @@ def _sentence(rows: Sequence[Finding]) -> str:
     verbs: dict[Kind, str] = {
         "hurts": "would worsen" if would else "worsens",
         "helps": "would improve" if would else "improves",
+        "regains": "keeps no more than random weights read of",
         "negligible": "would not change" if would else "does not change",
         "no_evidence": "shows no clear effect on",
         "never": "could take nothing that was held of",
         "few": "was asked in too few test episodes about",
     }
+    twice = {row.what for row in rows if len({other.metric for other in rows if other.what == row.what}) > 1}
     parts = []
     for how, verb in verbs.items():
         own = [row for row in rows if kind(row) == how]
         if own:
-            parts.append(f"{verb} {', '.join(told(r) if how in ('hurts', 'helps') else r.what for r in own)}")
+            names = (told(r) if how in ("hurts", "helps", "regains") else _named(r, r.what in twice) for r in own)
+            parts.append(f"{verb} {', '.join(names)}")
     start = starts[first.design]()
     return f"{start[0].upper()}{start[1:]} {'; '.join(parts)}."
+
+
+def _named(finding: Finding, twice: bool) -> str:
+    """A component, and by which measure where there are several."""
+    return f"{units.own(finding).name} of {finding.what}" if twice else finding.what

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssl_robot.statistics import adjusted, moderated_t
+from ssl_robot.statistics import adjusted, detectable, moderated_t
 
 
 def test_one_row_is_the_paired_t():
@@ -41,12 +41,14 @@ def test_borrowing_finds_more_than_each_row_alone():
     assert ours > alone + 0.1
 
 
-def test_detectable_effects_are_found_nine_times_out_of_ten():
+@pytest.mark.parametrize("threshold", [0.05, 0.01])
+def test_detectable_effects_are_found_nine_times_out_of_ten(threshold):
     rng = np.random.default_rng(4)
     rows, seeds = 8, 5
-    effect = np.mean([moderated_t(rng.normal(size=(rows, seeds))).detectable.mean() for _ in range(200)])
+    tables = [moderated_t(rng.normal(size=(rows, seeds))) for _ in range(200)]
+    effect = np.mean([detectable((t.high - t.low).mean() / 2, t.df, threshold) for t in tables])
     p = np.concatenate([moderated_t(rng.normal(effect, 1, (rows, seeds))).p for _ in range(200)])
-    assert 0.82 < (p < 0.05).mean() < 0.96
+    assert 0.82 < (p < threshold).mean() < 0.96
 
 
 def test_no_difference_at_all_is_no_evidence():
@@ -56,4 +58,19 @@ def test_no_difference_at_all_is_no_evidence():
 
 
 def test_adjustment_is_benjamini_hochberg():
-    assert adjusted(np.array([0.01, 0.02, 0.03, 0.5])) == pytest.approx([0.04, 0.04, 0.04, 0.5])
+    p = np.random.default_rng(5).uniform(size=30) ** 3
+    assert adjusted(p) == pytest.approx(stats.false_discovery_control(p))
+
+
+def test_what_is_never_called_lets_no_other_pass():
+    """Fifteen large effects that are not called, beside ten of nothing: a call is false, and is hardly ever made."""
+    rng = np.random.default_rng(6)
+    small = np.arange(25) < 15
+    false = loose = 0
+    for _ in range(2000):
+        p = np.where(small, 1e-9, rng.uniform(size=25))
+        false += bool((adjusted(p, ~small) < 0.05).any())
+        loose += bool((adjusted(p)[~small] < 0.05).any())
+    assert false / 2000 < 0.05
+    assert loose / 2000 > 0.2  # what it would be if they counted as calls
+    assert (adjusted(np.array([1e-9, 0.5]), np.array([False, True])) == 1).all()

@@ -52,16 +52,28 @@ def test_a_conflict_is_kept_and_predicted() -> None:
     assert arm.remedies == (Augself(of=("rotation",)),)
 
 
-def test_a_conflict_is_weakened_where_a_dose_does_no_harm() -> None:
-    asked = study(doses={"rotation.degrees": (5, 45, 180)})
+def swept(present: float, **safe: Any) -> Any:
+    """What becomes of a rotation of this strength that hurts one thing and helps another, after a sweep."""
+    kept = {float(dose[1:]): harmless for dose, harmless in safe.items()}
+    recipe = Recipe.named("crop").having("rotation", degrees=present)
+    asked = study(recipe=recipe, doses={"rotation.degrees": tuple(kept)})
     found = [finding("rotation", "hurts"), finding("rotation", "helps", component="y")]
-    found += [
-        finding("rotation", verdict, design="sweep", dose=dose)
-        for dose, verdict in ((5, "negligible"), (45, "no_evidence"), (180, "hurts"))
-    ]
+    for dose, harmless in kept.items():
+        found.append(
+            finding("rotation", "no_evidence", design="sweep", dose=dose, safe=bool(harmless), held=harmless != "")
+        )
+        found.append(finding("rotation", "hurts", design="sweep", dose=dose, role="sensitivity"))
     arm = recommended(asked, found)
-    assert arm.recipe.as_dict()["rotation"]["degrees"] == 45
-    assert arm.remedies == ()
+    return arm.recipe.as_dict()["rotation"]["degrees"], bool(arm.remedies)
+
+
+def test_a_conflict_is_weakened_to_the_nearest_dose_that_is_shown_to_do_no_harm() -> None:
+    assert swept(90, _5=True, _45=True, _90=False, _180=False) == (45, False)
+    assert swept(90, _5=True, _45=False, _180=False) == (5, False)
+    assert swept(90, _5=False, _45=True) == (90, True)  # less may not do more harm than more
+    assert swept(45, _5=False, _45=False, _180=True) == (180, False)  # as of a scale: there less is more
+    assert swept(45, _5=True, _180=True) == (45, True)  # which way is weaker?
+    assert swept(45, _5="", _180=False) == (45, True)  # what was never held shows nothing
 
 
 def test_invariances_that_mask_each_other_are_dropped_together() -> None:
@@ -135,5 +147,5 @@ def test_the_gap_is_measured_to_the_best_arm(came: float, share: float) -> None:
     results = [result("full", 0.7), result("without flip", 0.9, 0.99), result(RECOMMENDED, came), result("state", 1.0)]
     found = [finding("flip", "hurts"), finding("flip", "hurts", role="sensitivity", layer="map")]
     asked = study(invariances=("flip",))
-    assert closed(found, results, [DECIDES, BESIDE], asked) == {"block x R2": pytest.approx(share)}
+    assert closed(found, results, [DECIDES, BESIDE], asked) == {("poses/block", "x", "r2"): pytest.approx(share)}
     assert closed(found[1:], results, [DECIDES, BESIDE], asked) == {}

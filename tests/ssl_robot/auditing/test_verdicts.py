@@ -1,6 +1,7 @@
 """Verdicts on scores whose answer is known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,40 @@ def test_what_was_never_held_cannot_be_lost() -> None:
     assert (line.verdict, line.held) == ("no_evidence", False)
 
 
+@pytest.mark.parametrize("step", [-0.01, 0.01])
+def test_whether_something_is_held_does_not_hang_on_the_sign_of_noise(step: float) -> None:
+    start = (0.3, 0.31, 0.29, 0.3)
+    line = verdict([0.3, 0.35, 0.25, 0.3], np.array([0.3, 0.25, 0.35, 0.3]) + step, start=start)
+    same = verdict([0.3, 0.31, 0.29, 0.3], np.array([0.31, 0.3, 0.3, 0.29]) + step, start=start)
+    assert (line.held, line.verdict) == (False, "no_evidence")  # it may well read less than random weights do
+    assert (same.held, same.verdict) == (True, "negligible")
+
+
+def test_calls_that_are_never_made_let_no_other_pass() -> None:
+    """Fifteen effects that are sure and too small to matter, beside ten of nothing."""
+    rng, calls = np.random.default_rng(6), 0
+    pair = {"a": runs([0.9, 0.91]), "b": runs([0.88, 0.88])}
+    [plain] = trained(ASKED, [Contrast("flip", "add_one_in", "a", "b")], pair, runs([0.0, 0.01]))
+    small = replace(plain, p=1e-9, low=-0.03, high=-0.01, held=True)
+    for _ in range(200):
+        noisy = [replace(small, p=float(p), low=0.01, high=0.2, effect=0.1) for p in rng.uniform(size=10)]
+        lines = called([small] * 15 + noisy)
+        assert {line.verdict for line in lines[:15]} == {"negligible"}
+        calls += any(line.verdict != "no_evidence" for line in lines[15:])
+    assert calls <= 20
+
+
+def test_what_could_have_been_seen_is_told_at_the_table_s_own_threshold() -> None:
+    """Among more questions an effect must be larger; one that is within the margin is not called at all."""
+    rng = np.random.default_rng(7)
+    wide = {name: 0.6 + rng.normal(0, 0.1, 5) for name in ("without", "a", "b", "c")}
+    few = found({name: wide[name] for name in ("without", "a")}, np.zeros(5))["a"].detectable
+    lines = called([replace(found(wide, np.zeros(5))["a"], p=0.5)] * 20)
+    assert few < lines[0].detectable
+    sharp = found({"without": [0.9, 0.901, 0.9, 0.899], "a": [0.9, 0.899, 0.9, 0.901]})["a"]
+    assert sharp.detectable == sharp.margin
+
+
 @pytest.mark.parametrize(("gain", "held"), [(0.04, False), (0.06, True)])
 def test_what_is_held_within_the_margin_has_no_weight(gain: float, held: bool) -> None:
     """Sure to be more than an untrained encoder holds, but no more than would be called negligible if it were lost."""
@@ -85,7 +120,7 @@ def test_what_is_held_within_the_margin_has_no_weight(gain: float, held: bool) -
     lost = verdict(gain + 0.01 * start, -0.03 * start, start=0 * start)
     assert lost.held == held
     gained = verdict(0.5 * start, start + gain, start=start)
-    assert gained.held == held
+    assert gained.verdict == ("helps" if held else "regains")  # what random weights read comes back
 
 
 def test_what_an_untrained_encoder_reads_too_can_be_lost() -> None:
@@ -98,7 +133,7 @@ def test_what_an_untrained_encoder_reads_too_can_be_lost() -> None:
     noisy = verdict([0.2, 0.3, 0.1, 0.2], [0.35, 0.46, 0.24, 0.36], start=(0.3, 0.3, 0.3, 0.3))  # up to what was there
     assert (noisy.verdict, noisy.held) == ("no_evidence", False)
     back = verdict([0.6, 0.61, 0.59, 0.6], [0.98, 0.98, 0.97, 0.98], start=start)  # no more than what was there
-    assert (back.verdict, back.held) == ("no_evidence", False)
+    assert (back.verdict, back.held) == ("regains", True)
     sunk = verdict([0.6, 0.61, 0.59, 0.6], [0.2, 0.25, 0.22, 0.24], start=start)  # training alone had taken it
     assert (sunk.verdict, sunk.held) == ("no_evidence", False)
 
@@ -113,7 +148,7 @@ def test_many_comparisons_raise_the_bar() -> None:
     hits = 0
     for _ in range(200):
         arms = {name: 0.5 + rng.normal(0, 0.1, 5) for name in ("without", *map(str, range(10)))}
-        hits += any(line.verdict in ("hurts", "helps") for line in found(arms, np.zeros(5)).values())
+        hits += any(line.verdict in ("hurts", "helps", "regains") for line in found(arms, np.zeros(5)).values())
     assert hits <= 20
 
 

@@ -107,7 +107,8 @@ def test_the_advice_is_the_recommended_recipe_and_its_proof(audited):
     answer = words.answer(audited)
     assert answer.headline == "Rotation hurts; hue helps. Train with shift and hue."
     assert answer.advice == (
-        "Recommended: drop rotation. Trained too: not inferior to the first recipe on any component."
+        "Recommended: drop rotation. Trained with seeds that had no part in choosing it: not inferior to the first "
+        "recipe on any component."
     )
     assert not answer.limits  # where each row is sure, nothing went unseen
 
@@ -120,6 +121,13 @@ def test_the_advice_names_what_is_weakened_predicted_and_kept(made):
     assert "keep hue, but have the encoder predict it (augself)" in advice
     full = made().study.arms()["full"]
     assert words.answer(made(recommended=full)).advice == "Keep the recipe as it is."
+
+
+def test_the_advice_says_why_something_is_dropped_that_does_not_hurt_alone(made):
+    arm = replace(made().recommended, recipe=Recipe.named("shift"))
+    advice = words.answer(made(recommended=arm)).advice
+    assert "Of hue alone no harm was seen; with the rest of the group more is taken." in advice
+    assert "alone no harm" not in words.answer(made()).advice
 
 
 def test_a_recipe_that_is_not_shown_to_be_as_good_is_not_praised(made):
@@ -135,7 +143,9 @@ def test_without_training_the_next_step_is_named(made):
     assert answer.headline.startswith("Exact blindness to rotation would hurt")
     assert "train with and without rotation" in answer.advice
     harmless = [f for f in bound if f.invariance == "hue"]
-    assert words.answer(made(findings=harmless, recommended=None)).advice.startswith("No training is needed")
+    assert words.answer(made(findings=harmless, recommended=None)).advice.startswith(
+        "Exact blindness alone costs nothing"
+    )
 
 
 def test_failed_and_skipped_are_said(made):
