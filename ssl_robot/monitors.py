@@ -21,6 +21,18 @@ def collapsed(epoch: Mapping[str, float]) -> bool:
     return epoch["spread"] < COLLAPSED or epoch["directions"] < COLLINEAR
 
 
+def guessed(matched: float, batch: int, frames: int) -> bool:
+    """Whether views were told apart no better than by guessing, within three standard deviations of it.
+
+    Args:
+        matched: Share of frames whose other view was the nearest.
+        batch: How many there were to choose from.
+        frames: How many were looked at.
+    """
+    chance = 1 / batch
+    return matched < chance + 3 * (chance * (1 - chance) / frames) ** 0.5
+
+
 def directions(embeddings: Tensor) -> Tensor:
     """How many directions the embeddings take up: d if they point everywhere, 1 if all lie on one line.
 
@@ -105,6 +117,27 @@ def _alignment(first: Tensor, second: Tensor) -> Tensor:
     return (first - second).square().sum(1).mean()
 
 
+def matched(first: Tensor, second: Tensor) -> Tensor:
+    """Share of frames whose other view is nearer than that of any other frame of the batch.
+
+    What every method asks for in its own way. A network that has learnt nothing yet guesses, 1/b: in a scene where
+    little moves, two views of a frame differ by more than two frames do.
+
+    Args:
+        first: (b, d).
+        second: (b, d), rows of the same frames.
+
+    Returns:
+        A scalar from 0 to 1, detached.
+    """
+    return _matched(_unit(first), _unit(second))
+
+
+def _matched(first: Tensor, second: Tensor) -> Tensor:
+    nearest = (first @ second.T).argmax(1)
+    return (nearest == torch.arange(len(first), device=first.device)).float().mean()
+
+
 def uniformity(embeddings: Tensor) -> Tensor:
     """How evenly frames cover the sphere: log of the mean Gaussian potential of pairs (Wang and Isola 2020).
 
@@ -135,4 +168,5 @@ def vitals(embeddings: Tensor) -> dict[str, Tensor]:
         "directions": directions(embeddings[0]),
         "alignment": _alignment(first, second),
         "uniformity": _uniformity(_cosines(first)),
+        "matched": _matched(first, second),
     }

@@ -26,7 +26,7 @@ from ssl_robot.frames import Frames
 from ssl_robot.heap import keep_freed
 from ssl_robot.loader import Loader, Where
 from ssl_robot.methods import Loss, Method, Objective
-from ssl_robot.monitors import collapsed, rank, vitals
+from ssl_robot.monitors import collapsed, guessed, rank, vitals
 from ssl_robot.online import Watch, Watched
 from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe, name_of
@@ -277,6 +277,19 @@ class Run:
         self.history = records.epochs
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         _watch(self.history, self.training)
+        if self.epoch == self.training.epochs:
+            self._tell_guess()
+
+    def _tell_guess(self) -> None:
+        """Say so where nothing was learnt: no loss tells, and what is saved looks like any other encoder."""
+        matched, among = self.history[-1]["matched"], self.batch // self.fabric.world_size
+        if guessed(matched, among, self.steps * self.batch):
+            tqdm.write(
+                f"Nothing was learnt: after {self.epoch} epochs the other view of a frame is found among {among} as by "
+                f"guessing ({matched:.1%}). Train for more --epochs, change --lr, take a camera that is nearer to what "
+                "moves, or --method simclr or vicreg.",
+                file=sys.stderr,
+            )
 
     def finished(self, out: Path | None, records: Records) -> Encoder:
         """The encoder, frozen and on the CPU; in the run directory with a curve and a summary.

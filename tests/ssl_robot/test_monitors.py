@@ -1,7 +1,19 @@
+import numpy as np
 import pytest
 import torch
 
-from ssl_robot.monitors import COLLAPSED, COLLINEAR, alignment, directions, rank, spread, uniformity, vitals
+from ssl_robot.monitors import (
+    COLLAPSED,
+    COLLINEAR,
+    alignment,
+    directions,
+    guessed,
+    matched,
+    rank,
+    spread,
+    uniformity,
+    vitals,
+)
 
 
 @pytest.mark.parametrize("d", [2, 5, 64])
@@ -28,6 +40,7 @@ def test_vitals_are_the_figures_one_by_one() -> None:
         "directions": directions(first),
         "alignment": alignment(first, second),
         "uniformity": uniformity(first),
+        "matched": matched(first, second),
     }
     found = vitals(embeddings)
     assert list(found) == list(expected)
@@ -42,3 +55,21 @@ def test_the_rank_of_what_is_no_number_is_none(wrong: float) -> None:
     assert 1 < float(rank(embeddings)) <= 4
     embeddings[2, 1] = wrong
     assert bool(rank(embeddings).isnan())
+
+
+def test_views_are_matched_by_their_nearest() -> None:
+    rng = torch.Generator().manual_seed(0)
+    frames = torch.randn(40, 8, generator=rng)
+    assert float(matched(frames, 3 * frames + 0.01)) == 1  # lengths do not count
+    assert float(matched(frames, frames.roll(1, 0))) == 0
+    half = torch.cat([frames[:20], -frames[20:]])
+    assert 0.5 <= float(matched(frames, half)) < 0.6
+
+
+def test_guessing_is_told_from_learning() -> None:
+    """Hardly any epoch of guesses is called learning, nor twice their share of many frames guessing."""
+    rng = np.random.default_rng(0)
+    shares = rng.binomial(6000, 1 / 128, 500) / 6000
+    assert np.mean([guessed(float(share), 128, 6000) for share in shares]) > 0.99
+    assert not guessed(2 / 128, 128, 6000)
+    assert guessed(2 / 128, 128, 256)  # so few frames tell less

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ssl_robot import backbones, encoder
+from ssl_robot.arrays import Arrays
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
 from ssl_robot.frames import Frames
@@ -232,3 +233,13 @@ def test_an_unknown_backbone_is_refused(resets: FrameStore) -> None:
 def test_an_unknown_device_is_refused(resets: FrameStore) -> None:
     with pytest.raises(InputError, match="device"):
         run(resets, replace(SHORT, device="abacus"))
+
+
+@pytest.mark.parametrize(("alike", "told"), [(True, True), (False, False)])
+def test_a_run_that_learnt_nothing_says_so(alike: bool, told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where all frames are the same there is nothing to find; frames of unlike colours are found at once."""
+    colours = np.random.default_rng(0).integers(0, 255, (1 if alike else 64, 1, 1, 3), np.uint8)
+    frames = Arrays(np.broadcast_to(colours, (64, 24, 24, 3)).copy())
+    training = replace(SHORT, on_collapse="warn")
+    pretrain(frames, np.arange(64), METHOD, Recipe.named("shift"), "small", training, quiet=True)
+    assert ("the other view of a frame is found among 16 as by guessing" in capsys.readouterr().err) == told

@@ -199,7 +199,7 @@ def test_a_run_leaves_a_curve_a_summary_and_tensorboards_files(frames: Any, tmp_
     assert {"load", "views", "forward", "backward"} <= set(summary["time"])
     assert summary["peak memory, MB"]["processor"] > 50
     assert list((tmp_path / "tensorboard").glob("events*"))
-    expected = {"epoch", "loss", "spread", "directions", "rank", "alignment", "uniformity", "gradient", "lr"}
+    expected = {"epoch", "loss", "spread", "directions", "rank", "alignment", "uniformity", "matched", "gradient", "lr"}
     assert expected <= set(lines(tmp_path)[-1])
 
 
