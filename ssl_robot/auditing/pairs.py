@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ssl_robot.auditing.design import FEWEST_SEEDS, UNTRAINED, Contrast
 from ssl_robot.auditing.questions import Question
@@ -26,7 +26,7 @@ def verdicts(contrasts: Sequence[Contrast], questions: Sequence[Question], resul
     found: list[Finding] = []
     for question in (question for question in questions if question.role != "mechanism"):
         scores = _scores(question, kept)
-        start = scores.get(UNTRAINED) or [scores[asked[0].without][0]] * len(scores[asked[0].without])
+        start = scores.get(UNTRAINED) or _blank(scores[asked[0].without])
         found += trained(question, asked, scores, start)
     return called(found)
 
@@ -86,3 +86,8 @@ def _scores(question: Question, arms: Mapping[str, Sequence[Result]]) -> dict[st
     """Answers to one question by arm, seed by seed; those that were not asked have none."""
     key = question.key
     return {arm: [r.answers[key] for r in of] for arm, of in arms.items() if all(key in r.answers for r in of)}
+
+
+def _blank(scores: Sequence[Sequence[Score]]) -> list[Sequence[Score]]:
+    """What stands for an untrained encoder where it has no such part: features that say nothing."""
+    return [[replace(score, value=score.chance) for score in seed] for seed in scores]

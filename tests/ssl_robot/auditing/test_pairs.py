@@ -1,5 +1,7 @@
 """Which runs verdicts rest on when some have failed: pairs of one seed, the same seeds for all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,3 +82,15 @@ def test_whatever_fails_all_kept_arms_have_the_same_three_seeds_or_more(failed):
     assert all(len(runs) >= FEWEST_SEEDS for runs in kept.values())
     if len({seed for _, seed in failed}) <= 2:
         assert set(kept) == set(READ)
+
+
+def test_a_projector_is_held_against_features_that_say_nothing(question):
+    """There is none of an untrained encoder."""
+    asked = replace(question, role="sensitivity", part="projector")
+    trained = [FULL, *OUT]
+    for chance, held in ((0.0, [True, True]), (0.7, [True, False])):
+        found = [Result(arm, s, {asked.key: [score(READ[arm] + s / 100, chance)]}) for arm in trained for s in SEEDS]
+        found += [Result(UNTRAINED, seed) for seed in SEEDS]
+        rows = verdicts(CONTRASTS, [asked], found)
+        assert [row.nothing for row in rows] == pytest.approx([chance] * 2)
+        assert [row.held for row in rows] == held
