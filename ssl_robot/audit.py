@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,16 +12,17 @@ from tqdm import tqdm
 
 from ssl_robot.auditing import remedy, runs
 from ssl_robot.auditing.bystanders import Bystander, bystanders, interview
-from ssl_robot.auditing.design import RECOMMENDED, UNTRAINED, Arm, Contrast, Study
+from ssl_robot.auditing.design import RECOMMENDED, Arm, Contrast, Study
+from ssl_robot.auditing.pairs import Gap, gap
+from ssl_robot.auditing.pairs import verdicts as verdicts
 from ssl_robot.auditing.questions import Question
 from ssl_robot.auditing.runs import Lesson, Result, Task, perform, recalled, tasks
-from ssl_robot.auditing.verdicts import Finding, called, trained
+from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.encoder import FILE, Card
-from ssl_robot.errors import InputError
+from ssl_robot.errors import InputError, KilledError
 from ssl_robot.features import random_encoder, statistics
 from ssl_robot.frames import Frames
 from ssl_robot.pretrain import check
-from ssl_robot.probes import Score
 from ssl_robot.splits import split
 
 _SAMPLE = 0.3  # minutes of training from which the length of a whole run is told
@@ -38,6 +39,9 @@ class Crew(Protocol):
             perform: A function of a module.
             tasks: What can be pickled.
             bar: Moves on with every result.
+
+        Raises:
+            KilledError: After all other results, if there are tasks that end their process each time.
         """
 
 
@@ -50,7 +54,8 @@ class Audited:
         findings: Verdicts of every design, role and question.
         results: Scores of the arms, the recommended one last, then of the bystanders.
         study: What was, or would be, compared.
-        recommended: The recipe that the verdicts speak for; the one that the study began with, if they speak for none.
+        recommended: The recipe that the verdicts speak for: the one that the study began with, if they say nothing
+            against it; none, where nothing was trained or trained encoders have no verdict.
         skipped: Invariances that no training was spent on, for exact blindness to them costs nothing.
         beside: Names of the bystanders among the results.
     """
@@ -117,48 +122,27 @@ def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, 
         InputError: If it cannot be done.
     """
     results, findings = compared(study, learnt, questions, out, crew)
+    if not any(finding.role == "verdict" for finding in findings):  # silence speaks for no recipe, the first neither
+        return Audited(questions, findings, results, study)
     arm = remedy.recommended(study, findings)
     begun = study.arms()[study.start]
-    if findings and (arm.recipe, arm.remedies) != (begun.recipe, begun.remedies):
+    if (arm.recipe, arm.remedies) != (begun.recipe, begun.remedies):
         results += _performed(tasks(study, [arm], learnt, questions, out), crew, "recommended recipe")
-        findings += verdicts([Contrast(RECOMMENDED, "remedy", study.start, RECOMMENDED)], questions, results)
+        findings += verdicts([_proof(study)], questions, results)
     return Audited(questions, findings, results, study, arm)
 
 
-def verdicts(contrasts: Sequence[Contrast], questions: Sequence[Question], results: Sequence[Result]) -> list[Finding]:
-    """Verdicts on every contrast; arms with a failed run are left out.
-
-    Args:
-        contrasts: What is set against what.
-        questions: What was asked; those about mechanism carry no verdict.
-        results: Answers of every arm and seed.
-    """
-    by_arm = {arm: [r for r in results if r.arm == arm] for arm in dict.fromkeys(r.arm for r in results)}
-    whole = {arm: of for arm, of in by_arm.items() if not any(r.failure for r in of)}
-    asked = [c for c in contrasts if c.without in whole and c.having in whole]
-    if not asked or UNTRAINED not in whole:
-        return []
-    found: list[Finding] = []
-    for question in questions:
-        if question.role == "mechanism":
-            continue
-        scores = {
-            arm: [r.answers[question.key] for r in of] for arm, of in whole.items() if question.key in of[0].answers
-        }
-        start = scores.get(UNTRAINED) or [scores[asked[0].without][0]] * len(scores[asked[0].without])
-        found += trained(question, asked, scores, start)
-    return called(found)
+def _proof(study: Study) -> Contrast:
+    """The recommended recipe against the one that the study began with."""
+    return Contrast(RECOMMENDED, "remedy", study.start, RECOMMENDED)
 
 
-def _scores(question: Question, arms: Mapping[str, Sequence[Result]]) -> dict[str, list[Sequence[Score]]]:
-    """Answers to one question by arm, seed by seed; those that were not asked have none."""
-    key = question.key
-    return {arm: [r.answers[key] for r in of] for arm, of in arms.items() if all(key in r.answers for r in of)}
-
-
-def _blank(scores: Sequence[Sequence[Score]]) -> list[Sequence[Score]]:
-    """What stands for an untrained encoder where it has no such part: features that say nothing."""
-    return [[replace(score, value=score.chance) for score in seed] for seed in scores]
+def gaps(audited: Audited) -> list[Gap]:
+    """What is missing from the verdicts on the study's arms, and from those on the recommended recipe."""
+    lost = dict.fromkeys(r.arm for r in audited.results if r.failure and r.arm not in audited.beside)
+    tried = [arm for arm in lost if arm != RECOMMENDED]
+    found = [gap(tried, audited.study.contrasts(), audited.results)] if tried else []
+    return found + ([gap([RECOMMENDED], [_proof(audited.study)], audited.results)] if RECOMMENDED in lost else [])
 
 
 def performed(
@@ -171,9 +155,15 @@ def performed(
 def interviewed(names: Sequence[str], questions: Sequence[Question], like: Card, out: Path, crew: Crew) -> list[Result]:
     """Answers of baselines and of encoders that are there already."""
     listed: list[Bystander] = bystanders(names, questions, like, out)
+    done: dict[str, Result] = {}
+    why = ""
     with tqdm(total=len(listed), unit="encoder", desc="beside") as bar:
-        done = {result.arm: result for result in crew(interview, listed, bar=bar)}
-    return [done[one.name] for one in listed]
+        try:
+            for result in crew(interview, listed, bar=bar):
+                done[result.arm] = result
+        except KilledError as error:
+            why = str(error)
+    return [done.get(one.name, Result(one.name, 0, failure=why)) for one in listed]
 
 
 def card(frames: Frames, size: int, backbone: str) -> Card:
@@ -187,9 +177,13 @@ def _performed(listed: Sequence[Task], crew: Crew, what: str) -> list[Result]:
     missing = [task for task in unlike.values() if not task.done]
     fresh: dict[str, Result] = {}
     with tqdm(total=len(unlike), initial=len(unlike) - len(missing), unit="run", desc=what) as bar:
-        for result in crew(perform, missing, bar=bar):
-            runs.keep(unlike[result.folder], result)
-            fresh[result.folder] = result
+        try:
+            for result in crew(perform, missing, bar=bar):
+                runs.keep(unlike[result.folder], result)
+                fresh[result.folder] = result
+        except KilledError as error:
+            lost = [task for task in missing if task.folder.name not in fresh]
+            fresh |= {task.folder.name: runs.failed(task, error) for task in lost}
     return [replace(fresh[t.folder.name], arm=t.arm.name) if t.folder.name in fresh else recalled(t) for t in listed]
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from ssl_robot.errors import InputError
+from ssl_robot.errors import InputError, KilledError
 
 _PATIENCE = 5.0  # seconds
 
@@ -31,22 +31,34 @@ def performed(
 
     Raises:
         InputError: If Ray is not installed, or there is no cluster.
+        KilledError: After all other answers, if there are tasks whose process was killed each time.
     """
     if not tasks:
         return
     ray = _joined(address)
     remote = ray.remote(num_cpus=1, max_retries=3)(_alone)
-    under_way = [remote.remote(perform, task) for task in tasks]
+    under_way, killed = [remote.remote(perform, task) for task in tasks], 0
     try:
         while under_way:
             done, under_way = ray.wait(under_way)
             for reference in done:
-                answer: Answer = ray.get(reference)
+                try:
+                    answer: Answer = ray.get(reference)
+                except ray.exceptions.RayTaskError:  # the task's own
+                    raise
+                except ray.exceptions.RayError:
+                    killed += 1
+                    continue
                 bar.update()
                 yield answer
     finally:
         for reference in under_way:
             ray.cancel(reference, force=True)
+    if killed:
+        raise KilledError(
+            "The process was killed each time, as on machines that have no memory left: free some, or ask for smaller "
+            "batches."
+        )
 
 
 def _alone(perform: Callable[[Task], Answer], task: Task) -> Answer:

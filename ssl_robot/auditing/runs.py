@@ -132,15 +132,26 @@ def tasks(study: Study, arms: Sequence[Arm], lesson: Lesson, questions: Sequence
 
 
 def perform(task: Task) -> Result:
-    """Train one encoder, unless it is there, and put those questions to it that have no answer yet."""
+    """Train one encoder, unless it is there, and put those questions to it that have no answer yet.
+
+    Whatever goes wrong is a result too, for it must not cost the page of the others: only a signal ends this.
+    """
     try:
         encoder = _encoder(task)
         for question in task.questions:
             if not task.answer(question).is_file():
                 remember(task.answer(question), question.ask(_reader(task, encoder, question)))
-    except (InputError, OSError, MemoryError) as error:  # one run that fails must not cost the page of the others
-        return Result(task.arm.name, task.seed, failure=str(error) or type(error).__name__, folder=task.folder.name)
-    return recalled(task)
+        return recalled(task)
+    except Exception as error:
+        return failed(task, error)
+
+
+def failed(task: Task, error: Exception) -> Result:
+    """What a task came to that an error ended: the first line, and the kind of an error that nobody wrote for users."""
+    line = str(error).strip().partition("\n")[0]
+    kind = [] if isinstance(error, InputError) else [type(error).__name__]
+    why = ": ".join([*kind, *([line] if line else [])])
+    return Result(task.arm.name, task.seed, failure=why, folder=task.folder.name)
 
 
 def recalled(task: Task) -> Result:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl_robot.audit import Audited
+from ssl_robot.audit import Audited, gaps
 from ssl_robot.auditing.design import RECOMMENDED, Arm
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.probes import FEW_EPISODES
@@ -261,6 +261,7 @@ def _proof(found: Sequence[Finding]) -> str:
 
 def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
     """What the study could not have seen, and what is missing."""
+    holes = gaps(audited)
     few = [f for f in _strongest(found) if f.episodes < FEW_EPISODES]
     if few:
         yield (
@@ -274,13 +275,18 @@ def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
     if sizes:
         scales = {units.scale(*unit): max(of) for unit, of in sizes.items()}
         seen = listed([f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()])
+        fewer = [len(hole.seeds) for hole in holes if RECOMMENDED not in hole.failed]
+        seeds = audited.study.seeds - sum(fewer)
         yield (
-            f"No evidence is not no effect: at {audited.study.seeds} seeds, one of up to {seen} would mostly have gone "
-            "unseen there."
+            f"No evidence is not no effect: at {seeds} seeds, one of up to {seen} would mostly have gone unseen there."
         )
-    missing = [a for a in dict.fromkeys(r.arm for r in audited.results if r.failure) if a not in audited.beside]
-    if missing:
-        yield f"Runs of {listed(missing)} failed; verdicts that need them are missing."
+    for hole in holes:
+        parts = [f"verdicts that need {listed(hole.without)} are missing"] if hole.without else []
+        if hole.seeds:
+            which = "the comparison with it leaves" if RECOMMENDED in hole.failed else "all comparisons leave"
+            many = "seeds" if len(hole.seeds) > 1 else "seed"
+            parts.append(f"{which} out {many} {listed(map(str, hole.seeds))}")
+        yield f"{'; '.join([f'Runs of {listed(hole.failed)} failed', *parts])}."
     if audited.skipped:
         yield (
             f"Nothing was trained for {listed(audited.skipped)}: exact blindness alone would cost nothing here, but "

@@ -62,7 +62,7 @@ LEVELS = (
     ("run",),
     ("pretrain",),
     ("auditing.runs",),
-    ("auditing.bystanders", "auditing.remedy"),
+    ("auditing.bystanders", "auditing.pairs", "auditing.remedy"),
     ("reporting.units",),
     ("reporting.comparison",),
     ("audit",),

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tqdm import tqdm
 
@@ -14,11 +15,12 @@ from ssl_robot import audit, workers
 from ssl_robot.auditing import runs
 from ssl_robot.auditing.design import FULL, RECOMMENDED, UNTRAINED, Study
 from ssl_robot.auditing.questions import Question
-from ssl_robot.errors import InputError
+from ssl_robot.errors import InputError, KilledError
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.probes.invariance import Invariance
 from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
+from ssl_robot.reporting import words
 from ssl_robot.splits import split
 from ssl_robot.training import Training
 
@@ -113,6 +115,69 @@ def test_a_failed_run_is_named_and_its_arm_left_out(
     results, findings = audit.compared(wild, audit.lesson(exploration, questions), questions, tmp_path, alone)
     assert all("lower --lr" in r.failure for r in results if r.arm != UNTRAINED)
     assert findings == []
+
+
+def test_without_verdicts_nothing_is_recommended(
+    study: Study, exploration: Any, questions: Any, tmp_path: Path
+) -> None:
+    wild = dataclasses.replace(study, training=dataclasses.replace(study.training, lr=1e30))
+    done = audit.run(wild, audit.lesson(exploration, questions), questions, tmp_path, alone)
+    assert done.recommended is None
+    said = words.answer(done)
+    assert "Train with" not in said.headline
+    assert "Keep the recipe" not in said.advice
+    assert "Runs of full and without flip failed; verdicts that need without flip" in said.limits[0]
+    assert [hole.failed for hole in audit.gaps(done)] == [[FULL, "without flip"]]
+
+
+def test_no_error_of_a_run_costs_more_than_its_seed(
+    first: Any, study: Study, exploration: Any, questions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of the fourth seed, which leaves the three that there are already."""
+    shutil.copytree(first[0] / runs.RUNS, tmp_path / runs.RUNS)
+    more, learnt = dataclasses.replace(study, seeds=4), audit.lesson(exploration, questions)
+
+    def fails(error: BaseException) -> Any:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise error
+
+        return fail
+
+    errors = {
+        RuntimeError("CUDA error\nlong explanations"): "RuntimeError: CUDA error",
+        np.linalg.LinAlgError(): "LinAlgError",
+        InputError("The frames are flat."): "The frames are flat.",
+    }
+    for error, why in errors.items():
+        monkeypatch.setattr(runs, "pretrain", fails(error))
+        results, findings = audit.compared(more, learnt, questions, tmp_path, alone)
+        assert {(r.seed, r.failure) for r in results if r.failure} == {(3, why)}
+        assert findings == first[1][1]
+    for end in (KeyboardInterrupt(), SystemExit(143)):
+        monkeypatch.setattr(runs, "pretrain", fails(end))
+        with pytest.raises(type(end)):
+            audit.compared(more, learnt, questions, tmp_path, alone)
+
+
+def test_what_kills_its_process_is_a_failed_run_and_a_silent_bystander(
+    first: Any, study: Study, exploration: Any, questions: Any, tmp_path: Path
+) -> None:
+    """As a crew tells it when all else is done."""
+
+    def deadly(perform: Any, listed: Any, *, bar: "tqdm[Any]") -> Any:
+        yield from map(perform, listed[:-1])
+        raise KilledError("no memory")
+
+    shutil.copytree(first[0] / runs.RUNS, tmp_path / runs.RUNS)
+    learnt = audit.lesson(exploration, questions)
+    lost = audit.prepared(study, learnt, questions, tmp_path)[-1]
+    shutil.rmtree(lost.folder)
+    results, findings = audit.compared(study, learnt, questions, tmp_path, deadly)
+    assert [(r.arm, r.seed, r.failure) for r in results if r.failure] == [(lost.arm.name, 2, "no memory")]
+    assert findings == []  # of three seeds
+    like = audit.card(exploration, 16, "small")
+    stand = audit.interviewed(("pixels", "state"), questions[:1], like, tmp_path, deadly)
+    assert [(r.arm, r.failure, bool(r.answers)) for r in stand] == [("pixels", "", True), ("state", "no memory", False)]
 
 
 def test_the_recommended_recipe_is_trained_too(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ssl_robot import audit, cluster, workers
 from ssl_robot.auditing.design import Arm, Study
 from ssl_robot.auditing.questions import Question
-from ssl_robot.errors import InputError
+from ssl_robot.errors import InputError, KilledError
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
@@ -49,6 +49,13 @@ def test_answers_are_those_of_one_process(address: str) -> None:
     tasks = list(range(-5, 5))
     assert sorted(cluster.performed(operator.neg, tasks, address, bar())) == sorted(map(operator.neg, tasks))
     assert list(cluster.performed(operator.neg, [], address, bar())) == []
+
+
+def test_a_process_that_is_killed_costs_its_own_task_alone(address: str) -> None:
+    found = cluster.performed(os.system, ["exit 1", "kill -9 $PPID", "exit 2"], address, bar())
+    assert sorted(os.waitstatus_to_exitcode(next(found)) for _ in range(2)) == [1, 2]
+    with pytest.raises(KilledError, match="killed each time"):
+        next(found)
 
 
 def test_after_a_failure_nothing_is_begun(address: str, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tqdm import tqdm
 
-from ssl_robot import interrupts
+from ssl_robot import interrupts, workers
+from ssl_robot.errors import KilledError
 from ssl_robot.workers import _shares, performed
 
 
@@ -30,6 +32,50 @@ def test_after_a_failure_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         list(performed(os.mkdir, folders, 1, bar()))
     assert list(tmp_path.iterdir()) == []
+
+
+_KILL = "kill -9 $PPID"  # of a shell: whoever called it
+
+
+def test_a_process_that_is_killed_costs_its_own_task_alone(tmp_path: Path) -> None:
+    """As by a system without memory: no signal that Python could hear. What was killed once is tried again."""
+    once = f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; {_KILL}; }}; exit 4"
+    others = [f"echo {i} >> {tmp_path}/done; exit {i}" for i in range(4)]
+    found = performed(os.system, [once, *others[:2], _KILL, *others[2:]], 2, bar())
+    with pytest.warns(UserWarning, match="fewer --workers"):
+        answers = [os.waitstatus_to_exitcode(next(found)) for _ in range(5)]
+    with pytest.raises(KilledError, match="killed twice") as told, warnings.catch_warnings(action="ignore"):
+        next(found)
+    assert sorted(answers) == list(range(5))
+    assert len(str(told.value).splitlines()) == 1
+    assert set((tmp_path / "done").read_text().split()) == set("0123")
+
+
+@pytest.mark.filterwarnings("ignore:A process was killed")
+def test_nobody_waits_for_a_neighbour_of_the_killed_that_does_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is told to end writes its checkpoint; one that hangs is not waited for."""
+    monkeypatch.setattr(workers, "_GRACE", 0.5)
+    deaf = f"""
+import pathlib, signal, time
+begun = pathlib.Path({str(tmp_path / "begun")!r})
+if not begun.exists():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begun.touch()
+    time.sleep(60)
+"""
+    kills = f"""
+import os, pathlib, time
+while not pathlib.Path({str(tmp_path / "begun")!r}).exists():
+    time.sleep(0.05)
+if not pathlib.Path({str(tmp_path / "tried")!r}).exists():
+    pathlib.Path({str(tmp_path / "tried")!r}).touch()
+    os.kill(os.getpid(), 9)
+"""
+    began = time.monotonic()
+    assert list(performed(exec, [kills, deaf], 2, bar())) == [None, None]
+    assert time.monotonic() - began < 50
 
 
 _SLEEPS = """

@@ -157,6 +157,28 @@ def test_failed_and_skipped_are_said(made):
     assert "Nothing was trained for gray" in limits
 
 
+def test_seeds_that_verdicts_are_without_are_named(made):
+    def lost(*places):
+        found = made().results
+        results = [Result(r.arm, r.seed, failure="killed") if (r.arm, r.seed) in places else r for r in found]
+        unsure = finding("flip", "no_evidence", detectable=0.1)
+        return words.answer(made(results=results, findings=[unsure])).limits
+
+    unseen, failed = lost(("full", 2))
+    assert "at 4 seeds" in unseen
+    assert failed == "Runs of full failed; all comparisons leave out seed 2."
+    assert (
+        lost(("full", 2), ("untrained", 4))[1]
+        == "Runs of full and untrained failed; all comparisons leave out seeds 2 and 4."
+    )
+    assert lost(*(("with hue", seed) for seed in range(3)), ("full", 4))[1] == (
+        "Runs of full and with hue failed; verdicts that need with hue are missing; all comparisons leave out seed 4."
+    )
+    unseen, failed = lost((RECOMMENDED, 1))
+    assert "at 5 seeds" in unseen
+    assert failed == "Runs of recommended failed; the comparison with it leaves out seed 1."
+
+
 def test_too_few_test_episodes_are_the_first_limit(made):
     """What more seeds would have seen is beside the point then."""
     answer = words.answer(made(findings=[finding("flip", "no_evidence", episodes=2, detectable=0.15)]))
