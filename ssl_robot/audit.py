@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ssl_robot.auditing import remedy, runs
 from ssl_robot.auditing.bystanders import Bystander, bystanders, interview
-from ssl_robot.auditing.design import RECOMMENDED, Arm, Contrast, Study
+from ssl_robot.auditing.design import RECOMMENDED, UNTRAINED, Arm, Contrast, Study
 from ssl_robot.auditing.pairs import Gap, gap
 from ssl_robot.auditing.pairs import verdicts as verdicts
 from ssl_robot.auditing.questions import Question
@@ -116,7 +116,9 @@ def compared(
 
 
 def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, crew: Crew) -> Audited:
-    """Compare, then train what the verdicts recommend, with the same seeds, and ask that too: see ``compared``.
+    """Compare, then train what the verdicts recommend and what the study began with, and ask both: see ``compared``.
+
+    That takes seeds of its own: those that chose a recipe would flatter it.
 
     Raises:
         InputError: If it cannot be done.
@@ -127,8 +129,10 @@ def run(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path, 
     arm = remedy.recommended(study, findings)
     begun = study.arms()[study.start]
     if (arm.recipe, arm.remedies) != (begun.recipe, begun.remedies):
-        results += _performed(tasks(study, [arm], learnt, questions, out), crew, "recommended recipe")
-        findings += verdicts([_proof(study)], questions, results)
+        arms = [arm, begun, study.arms()[UNTRAINED]]
+        proof = _performed(tasks(study.anew, arms, learnt, questions, out), crew, "recommended recipe")
+        findings += verdicts([_proof(study)], questions, proof)
+        results += proof
     return Audited(questions, findings, results, study, arm)
 
 
@@ -139,10 +143,13 @@ def _proof(study: Study) -> Contrast:
 
 def gaps(audited: Audited) -> list[Gap]:
     """What is missing from the verdicts on the study's arms, and from those on the recommended recipe."""
-    lost = dict.fromkeys(r.arm for r in audited.results if r.failure and r.arm not in audited.beside)
-    tried = [arm for arm in lost if arm != RECOMMENDED]
-    found = [gap(tried, audited.study.contrasts(), audited.results)] if tried else []
-    return found + ([gap([RECOMMENDED], [_proof(audited.study)], audited.results)] if RECOMMENDED in lost else [])
+    tables = (audited.study, audited.study.contrasts()), (audited.study.anew, [_proof(audited.study)])
+    found = []
+    for study, contrasts in tables:
+        own = [r for r in audited.results if r.seed in study.runs and r.arm not in audited.beside]
+        if lost := list(dict.fromkeys(r.arm for r in own if r.failure)):
+            found.append(gap(lost, contrasts, own))
+    return found
 
 
 def performed(

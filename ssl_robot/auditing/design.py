@@ -87,6 +87,16 @@ class Study:
     method: Method = field(default_factory=lambda: Simsiam.made("small", {}))
     training: Training = field(default_factory=lambda: Training.of(Simsiam, "small", {}))
 
+    @property
+    def runs(self) -> range:
+        """Its seeds."""
+        return range(self.first, self.first + self.seeds)
+
+    @property
+    def anew(self) -> "Study":
+        """The same with seeds that follow, as many."""
+        return replace(self, first=self.first + self.seeds)
+
     def check(self) -> None:
         """Refuse what cannot be studied, before an hour is spent on the rest.
 

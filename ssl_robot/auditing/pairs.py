@@ -60,11 +60,13 @@ class Gap:
         failed: Arms of which runs failed.
         without: Arms that have no verdict.
         seeds: What all verdicts of the table are without.
+        proof: Whether it is the table of the recommended recipe.
     """
 
     failed: Sequence[str]
     without: Sequence[str]
     seeds: Sequence[int]
+    proof: bool
 
 
 def gap(failed: Sequence[str], contrasts: Sequence[Contrast], results: Sequence[Result]) -> Gap:
@@ -79,7 +81,8 @@ def gap(failed: Sequence[str], contrasts: Sequence[Contrast], results: Sequence[
     sides = dict.fromkeys([*(side for c in contrasts for side in (c.without, c.having)), UNTRAINED])
     used = {r.seed for runs in kept.values() for r in runs}
     there = {r.seed for r in results if r.arm in kept}
-    return Gap(failed, [arm for arm in sides if arm not in kept], sorted(there - used))
+    proof = any(contrast.design == "remedy" for contrast in contrasts)
+    return Gap(failed, [arm for arm in sides if arm not in kept], sorted(there - used), proof)
 
 
 def _scores(question: Question, arms: Mapping[str, Sequence[Result]]) -> dict[str, list[Sequence[Score]]]:

@@ -58,8 +58,9 @@ def closed(
 ) -> dict[Place, float]:
     """How much of what was lost the recommended recipe brings back: 1 is as good as the best arm.
 
-    Only components that something was found to hurt, and on which some arm is better than the one the study began
-    with by more than the margin.
+    What it brings is measured with seeds of its own, what there was to bring back with those of the study. Only
+    components that something was found to hurt, and on which some arm is better than the one the study began with by
+    more than the margin.
 
     Args:
         findings: Verdicts; which components were hurt.
@@ -67,19 +68,21 @@ def closed(
         questions: What was asked; those that decide count.
         study: What was compared.
     """
+    keys = [q.key for q in questions if q.role == "verdict"]
     kept = [r for r in results if r.arm in (*study.arms(), RECOMMENDED)]
-    means = _means(kept, [q.key for q in questions if q.role == "verdict"])
+    means, anew = (_means([r for r in kept if r.seed in own.runs], keys) for own in (study, study.anew))
     shares: dict[Place, float] = {}
     for finding in findings:
-        arms = means.get((finding.target, finding.component, finding.metric), {})
+        place = finding.target, finding.component, finding.metric
+        arms, proof = means.get(place, {}), anew.get(place, {})
         if (finding.verdict, finding.role) != ("hurts", "verdict") or finding.design not in _DESIGNS:
             continue
-        if RECOMMENDED not in arms or study.start not in arms:
+        if not {RECOMMENDED, study.start} <= set(proof) or study.start not in arms:
             continue
-        best = (min if finding.metric == "error" else max)(arms[arm] for arm in arms if arm != RECOMMENDED)
+        best = (min if finding.metric == "error" else max)(arms.values())
         gap = best - arms[study.start]
         if abs(gap) > finding.margin:
-            shares[finding.target, finding.component, finding.metric] = (arms[RECOMMENDED] - arms[study.start]) / gap
+            shares[place] = (proof[RECOMMENDED] - proof[study.start]) / gap
     return shares
 
 

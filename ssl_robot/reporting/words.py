@@ -6,6 +6,7 @@ from typing import Literal
 
 from ssl_robot.audit import Audited, gaps
 from ssl_robot.auditing.design import RECOMMENDED, Arm
+from ssl_robot.auditing.pairs import Gap
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.probes import FEW_EPISODES
 from ssl_robot.recipes import name_of
@@ -268,30 +269,38 @@ def _limits(audited: Audited, found: Sequence[Finding]) -> Iterable[str]:
             f"{max(f.episodes for f in few)} test episodes are too few for a verdict, whatever the encoders: record or "
             f"import more ({4 * FEW_EPISODES} have about {FEW_EPISODES} to test)."
         )
-    unclear = [f for f in found if f.design in TRAINED and kind(f) == "no_evidence" and f.detectable is not None]
-    sizes: dict[tuple[str, str], list[float]] = {}
-    for f in unclear:
-        sizes.setdefault((f.metric, f.unit), []).append(f.detectable or 0.0)
-    if sizes:
-        scales = {units.scale(*unit): max(of) for unit, of in sizes.items()}
-        seen = listed([f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()])
-        fewer = [len(hole.seeds) for hole in holes if RECOMMENDED not in hole.failed]
-        seeds = audited.study.seeds - sum(fewer)
-        yield (
-            f"No evidence is not no effect: at {seeds} seeds, one of up to {seen} would mostly have gone unseen there."
-        )
-    for hole in holes:
-        parts = [f"verdicts that need {listed(hole.without)} are missing"] if hole.without else []
-        if hole.seeds:
-            which = "the comparison with it leaves" if RECOMMENDED in hole.failed else "all comparisons leave"
-            many = "seeds" if len(hole.seeds) > 1 else "seed"
-            parts.append(f"{which} out {many} {listed(map(str, hole.seeds))}")
-        yield f"{'; '.join([f'Runs of {listed(hole.failed)} failed', *parts])}."
+    yield from _unseen(found, audited.study.seeds - sum(len(hole.seeds) for hole in holes if not hole.proof))
+    yield from map(_missing, holes)
     if audited.skipped:
         yield (
             f"Nothing was trained for {listed(audited.skipped)}: exact blindness alone would cost nothing here, but "
             "training for it may take other things along."
         )
+
+
+def _unseen(found: Sequence[Finding], seeds: int) -> Iterable[str]:
+    """How large an effect may be where there is no evidence of one."""
+    sizes: dict[tuple[str, str], list[float]] = {}
+    for f in found:
+        if f.design in TRAINED and kind(f) == "no_evidence" and f.detectable is not None:
+            sizes.setdefault((f.metric, f.unit), []).append(f.detectable)
+    if sizes:
+        scales = {units.scale(*unit): max(of) for unit, of in sizes.items()}
+        seen = listed([f"{scale.size(size)} of {scale.name}" for scale, size in scales.items()])
+        yield (
+            f"No evidence is not no effect: at {seeds} seeds, one of up to {seen} would mostly have gone unseen there."
+        )
+
+
+def _missing(hole: Gap) -> str:
+    """What failed runs took."""
+    parts = [f"Runs of {listed(hole.failed)} failed"]
+    if hole.without:
+        parts.append(f"verdicts that need {listed(hole.without)} are missing")
+    if hole.seeds:
+        which = "the comparison with the recommended recipe leaves" if hole.proof else "all comparisons leave"
+        parts.append(f"{which} out seed{'s' if len(hole.seeds) > 1 else ''} {listed(map(str, hole.seeds))}")
+    return f"{'; '.join(parts)}."
 
 
 def _sentence(rows: Sequence[Finding]) -> str:

@@ -193,12 +193,11 @@ def test_the_recommended_recipe_is_trained_too(
     monkeypatch.setattr(audit.remedy, "recommended", lambda study, _: same)
     done = audit.run(study, audit.lesson(exploration, questions), questions, first[0], alone)
     assert {f.design for f in done.findings} == {"leave_one_out", "remedy"}
-    by_place = of(list(done.results))
-    assert by_place[RECOMMENDED, 0] == by_place["without flip", 0]
-    places = [(f.role, f.layer, f.component, f.metric) for f in done.findings if f.design == "remedy"]
-    effects = {d: [f.effect for f in done.findings if f.design == d] for d in ("leave_one_out", "remedy")}
-    assert places
-    assert effects["remedy"] == pytest.approx([-effect for effect in effects["leave_one_out"]])
+    anew = [(r.arm, r.seed) for r in done.results if r.seed >= study.seeds]
+    assert sorted(anew) == sorted((arm, seed) for arm in (FULL, RECOMMENDED, UNTRAINED) for seed in study.anew.runs)
+    told = [r.answers[questions[0].key][0].value for r in done.results if r.arm == RECOMMENDED]
+    row = next(f for f in done.findings if f.design == "remedy" and f.role == "verdict")
+    assert row.having == pytest.approx(np.mean(told))
 
 
 def test_pretraining_never_sees_what_the_probe_is_examined_on(resets: Any) -> None:

@@ -132,20 +132,26 @@ DECIDES = Question(Pose(), PLACE)
 BESIDE = Question(Pose(), PLACE, role="sensitivity", part="projector")
 
 
-def result(arm: str, value: float, projected: float = 0.0) -> Result:
+def result(arm: str, value: float, projected: float = 0.0, seed: int = 0) -> Result:
     def one(value: float) -> list[Score]:
         return [
             Score("poses/block", "x", "r2", "", value, value, value, 100, 0.0, 100, np.empty(0), "output", "kernel")
         ]
 
-    return Result(arm, 0, {DECIDES.key: one(value), BESIDE.key: one(projected)})
+    return Result(arm, seed, {DECIDES.key: one(value), BESIDE.key: one(projected)})
 
 
 @pytest.mark.parametrize(("came", "share"), [(0.9, 1.0), (0.8, 0.5), (0.7, 0.0), (1.0, 1.5)])
 def test_the_gap_is_measured_to_the_best_arm(came: float, share: float) -> None:
     """Neither to the truth, which stands beside, nor by what a projector tells; a sensitivity row changes nothing."""
-    results = [result("full", 0.7), result("without flip", 0.9, 0.99), result(RECOMMENDED, came), result("state", 1.0)]
+    results = [result("full", 0.7), result("without flip", 0.9, 0.99), result("state", 1.0)]
+    proof = [
+        result("full", 0.6, seed=5),
+        result(RECOMMENDED, came - 0.1, seed=5),
+    ]
     found = [finding("flip", "hurts"), finding("flip", "hurts", role="sensitivity", layer="map")]
     asked = study(invariances=("flip",))
-    assert closed(found, results, [DECIDES, BESIDE], asked) == {("poses/block", "x", "r2"): pytest.approx(share)}
-    assert closed(found[1:], results, [DECIDES, BESIDE], asked) == {}
+    shares = closed(found, [*results, *proof], [DECIDES, BESIDE], asked)
+    assert shares == {("poses/block", "x", "r2"): pytest.approx(share)}
+    assert closed(found, [*results, result(RECOMMENDED, came)], [DECIDES, BESIDE], asked) == {}  # that chose it
+    assert closed(found[1:], [*results, *proof], [DECIDES, BESIDE], asked) == {}
