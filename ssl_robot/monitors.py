@@ -1,5 +1,6 @@
 """Signs that a run is going wrong, while there is time to stop it."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -30,7 +31,7 @@ def guessed(matched: float, batch: int, frames: int) -> bool:
         frames: How many were looked at.
     """
     chance = 1 / batch
-    return matched < chance + 3 * (chance * (1 - chance) / frames) ** 0.5
+    return matched < chance + 3 * math.sqrt(chance * (1 - chance) / frames)
 
 
 def directions(embeddings: Tensor) -> Tensor:
