@@ -68,12 +68,30 @@ class Audited:
     skipped: Sequence[str] = ()
     beside: Sequence[str] = field(default_factory=tuple)
 
+    @property
+    def trained(self) -> bool:
+        """Whether arms of the study were trained and asked, and not only what is there without."""
+        return any(result.arm not in self.beside for result in self.results)
+
 
 def lesson(frames: Frames, questions: Sequence[Question], others: Sequence[Frames] = ()) -> Lesson:
     """What encoders learn from: all of a recording but episodes that begin like one the probes are examined on."""
     examined = [q.frames.contents[q.frames.episodes[split(q.frames).test]] for q in questions if q.opened is None]
     tested = np.unique(np.concatenate(examined)) if examined else np.empty(0, np.uint64)
     return Lesson(frames, np.flatnonzero(~np.isin(frames.contents, tested)[frames.episodes]), others)
+
+
+def answerable(questions: Sequence[Question]) -> None:
+    """Refuse an audit that could give no verdict.
+
+    Raises:
+        InputError: If nothing is asked that decides.
+    """
+    if not any(question.role == "verdict" for question in questions):
+        raise InputError(
+            "There is nothing to ask of the encoders: the recording has no labels; give --policy DEMOS.h5, or "
+            "--probe-frames with labels."
+        )
 
 
 def prepared(study: Study, learnt: Lesson, questions: Sequence[Question], out: Path) -> list[Task]:
@@ -83,10 +101,7 @@ def prepared(study: Study, learnt: Lesson, questions: Sequence[Question], out: P
         InputError: If the study, its recipes or the disk do not allow for it.
     """
     study.check()
-    if not any(question.role == "verdict" for question in questions):
-        raise InputError(
-            "There is nothing to ask of the encoders: the recording has no labels; give --policy DEMOS.h5."
-        )
+    answerable(questions)
     arms = list(study.arms().values())
     for arm in arms:
         if arm.trained:
@@ -143,6 +158,8 @@ def _proof(study: Study) -> Contrast:
 
 def gaps(audited: Audited) -> list[Gap]:
     """What is missing from the verdicts on the study's arms, and from those on the recommended recipe."""
+    if not audited.trained:
+        return []
     tables = (audited.study, audited.study.contrasts()), (audited.study.anew, [_proof(audited.study)])
     found = []
     for study, contrasts in tables:

@@ -29,19 +29,19 @@ def write(out: Path, about: About) -> Path:
         Path of the page.
     """
     audited = about.audited
-    (out / "scores.csv").write_text(record.scores(audited))
-    (out / RECORD).write_text(record.record(about, out))
-    if audited.recommended is not None:
-        config.write_yaml(out / record.RECIPE, audited.recommended.recipe.as_dict())
     examples = views.examples(about.probed, audited.study.asked)
     drawn = gallery(audited, examples)
+    texts = {"scores.csv": record.scores(audited), RECORD: record.record(about, out)}
+    texts[PAGE] = _page(about, out, drawn, examples)  # the last thing that may fail
+    if audited.recommended is not None:
+        config.write_yaml(out / record.RECIPE, audited.recommended.recipe.as_dict())
     (out / FIGURES).mkdir(exist_ok=True)
     for name, figure in drawn.files.items():
         (out / FIGURES / f"{name}.png").write_bytes(figures.png(figure))
         (out / FIGURES / f"{name}.svg").write_text(figures.svg(figure, name))
-    path = out / PAGE
-    path.write_text(_page(about, out, drawn, examples))
-    return path
+    for name, text in texts.items():
+        (out / name).write_text(text)
+    return out / PAGE
 
 
 def _page(about: About, out: Path, drawn: Gallery, examples: Sequence[views.Example]) -> str:
@@ -69,7 +69,7 @@ def _page(about: About, out: Path, drawn: Gallery, examples: Sequence[views.Exam
         failed=[r for r in audited.results if r.failure],
         collapsed=record.collapsed(audited),
         recipe=_recipe(about),
-        pretraining=record.pretraining(about),
+        pretraining=record.pretraining(about, out),
         facts=record.facts(about, out),
     )
 

@@ -23,10 +23,13 @@ def reading(probed: "Frames", targets: Sequence[str], study: "Study", brief: boo
         Nothing, where there are no labels and none are asked for.
 
     Raises:
-        InputError: If a label is not known.
+        InputError: If a label is not known, or nothing of all of them ever changes.
     """
+    import numpy as np
+
     from ssl_robot import projection
     from ssl_robot.auditing.questions import Question
+    from ssl_robot.errors import InputError
     from ssl_robot.frames import find_label
     from ssl_robot.probes.pose import Pose
 
@@ -34,6 +37,11 @@ def reading(probed: "Frames", targets: Sequence[str], study: "Study", brief: boo
     names = tuple(dict.fromkeys(find_label(probed, name).name for name in listed))
     if not names:
         return []
+    if not any((np.ptp(np.nan_to_num(probed.values(name)), axis=0) > 0).any() for name in names):
+        raise InputError(
+            f"Nothing of {' and '.join(names)} ever changes in the recording, so that there is nothing to read: name "
+            "another --target, or record more."
+        )
     found = [
         Question(Pose(names, control=False), probed),
         Question(Pose(names, "map", control=False), probed, role="sensitivity"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ssl_robot.auditing.runs import Lesson
     from ssl_robot.datasets.store import FrameStore
     from ssl_robot.encoder import Encoder
+    from ssl_robot.frames import Frames
 
 _USUAL, _QUICK = {"epochs": 20, "seeds": 5}, {"epochs": 5, "seeds": 3}
 _QUICK_FRAMES, _QUICK_PROBED = 4000, 2000
@@ -103,18 +104,21 @@ class Audit:
         from ssl_robot import report
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.errors import InputError
+        from ssl_robot.thinned import Thinned
 
         if self.workers < 1:
             raise InputError(f"{self.workers} workers do nothing: ask for --workers 1 or more.")
         frames = FrameStore(self.data, self.camera)
-        probed = FrameStore(self.probe_frames or self.data, self.camera)
+        recorded = FrameStore(self.probe_frames or self.data, self.camera)
+        probed = Thinned.to(recorded, _QUICK_PROBED) if self.quick else recorded
         study = self._study()
         questions = self._questions(study, probed)
+        learnt = self._lesson(frames, questions)
         if self.dry_run:
-            print(self._planned(study, self._lesson(frames, questions), questions))
+            print(self._planned(study, learnt, questions))
             return 0
-        audited = self._audited(study, frames, questions)
-        page = report.write(self.out, report.About(audited, frames, probed, self._words()))
+        audited = self._audited(study, frames, learnt, questions)
+        page = report.write(self.out, report.About(audited, frames, probed, self._words(), len(learnt.rows)))
         if self.json:
             print((self.out / report.RECORD).read_text())
         else:
@@ -141,11 +145,9 @@ class Audit:
             cls.made("small", {}), Training.of(cls, "small", changes),
         )  # fmt: skip
 
-    def _questions(self, study: "Study", recorded: "FrameStore") -> "list[Question]":
+    def _questions(self, study: "Study", probed: "Frames") -> "list[Question]":
         from ssl_robot.experiments.commands._questions import acting, mechanism, reading
-        from ssl_robot.thinned import Thinned
 
-        probed = Thinned.to(recorded, _QUICK_PROBED) if self.quick else recorded
         asked = [*reading(probed, self.target, study, brief=self.quick), *acting(self.policy, self.camera)]
         return [*asked, *mechanism(probed, study)]
 
@@ -185,28 +187,45 @@ class Audit:
             f"about {plan.minutes:.0f} minutes, and a part of that again for the recommended recipe."
         )
 
-    def _audited(self, study: "Study", frames: "FrameStore", questions: "Sequence[Question]") -> "Audited":
+    def _audited(
+        self, study: "Study", frames: "FrameStore", learnt: "Lesson", questions: "Sequence[Question]"
+    ) -> "Audited":
         """What is asked for: potential harm, trained encoders, or encoders that are there already."""
         from ssl_robot import audit, workers
         from ssl_robot.auditing.potential import harmless, instant
 
-        learnt, trains = self._lesson(frames, questions), not (self.instant or self.encoder)
+        trains = not (self.instant or self.encoder)
         if trains:
             audit.prepared(study, learnt, questions, self.out)
+        audit.answerable(questions)
+        self._known(questions)
         given = self._given(questions)
         self._begin()
         found = [f for name, encoder in given for f in instant(questions, study.asked, self.size, encoder, name)]
-        skipped = [name for name in harmless(found) if trains and (self.skip_harmless or self.quick)]
+        skips = trains and (self.skip_harmless or self.quick) and not self.policy  # which blindness alone does not ask
+        skipped = harmless(found) if skips else ()
         left = tuple(name for name in study.asked.names if name not in skipped)
         done = audit.Audited(questions, (), (), study)
         if trains and left:
-            done = audit.run(replace(study, invariances=left), learnt, questions, self.out, self._crew())
+            done = audit.run(study.only(left), learnt, questions, self.out, self._crew())
         like, beside = audit.card(frames, self.size, self.backbone), (*self.encoder, *self.baselines)
         crew = partial(workers.performed, workers=self.workers)
         stand = audit.interviewed(beside, questions, like, self.out, crew)
         return replace(
             done, findings=[*found, *done.findings], results=[*done.results, *stand], skipped=skipped, beside=beside
         )
+
+    def _known(self, questions: "Sequence[Question]") -> None:
+        """Look at what stands beside before hours are spent on the rest.
+
+        Raises:
+            InputError: If there is no baseline and no encoder of a name.
+        """
+        from ssl_robot import baselines, catalogue
+
+        for name in self.baselines:
+            if name.partition(":")[0] not in catalogue.names(baselines):
+                baselines.named(name, questions[0].frames)
 
     def _given(self, questions: "Sequence[Question]") -> "list[tuple[str, Encoder | None]]":
         """Encoders whose potential harm is asked for: those that are there already, or a random network."""

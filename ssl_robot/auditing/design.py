@@ -97,6 +97,19 @@ class Study:
         """The same with seeds that follow, as many."""
         return replace(self, first=self.first + self.seeds)
 
+    def only(self, names: Sequence[str]) -> "Study":
+        """The same about fewer invariances: without groups and strengths that have lost their members.
+
+        Args:
+            names: Those that are left, at least one.
+        """
+        asked = self.asked
+        kept = [item for name, item in zip(asked.names, asked.invariances, strict=True) if name in names]
+        groups = tuple(g for g in self.groups if sum(isinstance(item, GROUPS[g]) for item in kept) > 1)
+        gone = {name for name in asked.names if name not in names}
+        doses = {path: of for path, of in self.doses.items() if path.partition(".")[0] not in gone}
+        return replace(self, invariances=tuple(names), groups=groups, doses=doses)
+
     def check(self) -> None:
         """Refuse what cannot be studied, before an hour is spent on the rest.
 
@@ -212,6 +225,10 @@ class Study:
         adding = self.design == "add_one_in"
         if not strength or (name not in self.recipe.names and not adding):
             raise InputError(f"'{path}' is no strength of the recipe: write it as rotation.degrees=5,45,180.")
+        if adding and name not in (*self.asked.names, *self.base.names):
+            raise InputError(
+                f"Strengths of '{name}' are to be compared, which is not asked about: add it to --invariances."
+            )
         bare = _less(self.base if adding else self.recipe, [name])
         without = Arm(BASE if bare == self.base else _out(name), bare)
         whole = self._more([name]) if adding else self.recipe

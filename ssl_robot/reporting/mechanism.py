@@ -54,7 +54,7 @@ def learnt(audited: Audited) -> list[Learnt]:
     """One for each invariance that was trained with and without, and whose change a frame can show."""
     found = [f for f in audited.findings if f.role == "verdict" and f.design in words.TRAINED]
     points = []
-    for contrast in audited.study.contrasts():
+    for contrast in audited.study.contrasts() if audited.trained else ():
         sides = [(contrast.without, contrast.subject), (contrast.having, contrast.subject)]
         cosine = [_mean(audited, arm, name, _COSINE) for arm, name in sides]
         readable = [_mean(audited, arm, name, _READABLE) for arm, name in sides]

@@ -29,15 +29,17 @@ class About:
 
     Attributes:
         audited: What came out.
-        frames: Frames pre-trained on.
+        frames: Recording to pre-train on.
         probed: Frames the probe read.
         command: What makes the page again.
+        learnt: How many frames of the recording were pre-trained on: none that probes are examined on.
     """
 
     audited: Audited
     frames: Frames
     probed: Frames
     command: str
+    learnt: int
 
 
 def scores(audited: Audited) -> str:
@@ -64,7 +66,7 @@ def record(about: About, out: Path) -> str:
     """
     audited = about.audited
     closed = remedy.closed(audited.findings, audited.results, audited.questions, audited.study)
-    arms = [*audited.study.arms().values(), *([audited.recommended] if audited.recommended else [])]
+    arms = [*(audited.study.arms().values() if audited.trained else ()), audited.recommended]
     found = {
         "verdicts": [vars(finding) for finding in audited.findings],
         "arms": [
@@ -75,6 +77,7 @@ def record(about: About, out: Path) -> str:
                 "runs": [r.folder for r in audited.results if r.arm == arm.name and r.folder],
             }
             for arm in arms
+            if arm is not None
         ],
         "recommended": audited.recommended.recipe.as_dict() if audited.recommended else {},
         "closed": {" ".join(part for part in place if part): share for place, share in closed.items()},
@@ -102,14 +105,23 @@ def collapsed(audited: Audited) -> list[Result]:
 
 def facts(about: About, out: Path) -> dict[str, Any]:
     """What was run, on what, for how long, with which versions."""
-    study, parts = about.audited.study, split(about.probed)
+    parts = split(about.probed)
     return {
         "command": about.command,
-        "frames to pre-train on": len(about.frames),
         "probe frames: training + validation + test": " + ".join(
             str(len(rows)) for rows in (parts.train, parts.validation, parts.test)
         ),
         "fingerprints": f"{about.frames.fingerprint}, {about.probed.fingerprint}",
+        **(_studied(about, out) if about.audited.trained else {}),
+        **config.surroundings(),
+    }
+
+
+def _studied(about: About, out: Path) -> dict[str, Any]:
+    """What was trained, and how."""
+    study = about.audited.study
+    return {
+        "frames pre-trained on": f"{about.learnt} of {len(about.frames)}",
         "seeds": study.seeds,
         "design": study.design.replace("_", " "),
         "full recipe": config.plain(study.recipe.as_dict()),
@@ -118,7 +130,6 @@ def facts(about: About, out: Path) -> dict[str, Any]:
         "backbone": study.backbone,
         "training": config.plain(study.training),
         "minutes of training, all runs": round(_minutes(about.audited, out), 1),
-        **config.surroundings(),
     }
 
 
@@ -129,17 +140,18 @@ def _minutes(audited: Audited, out: Path) -> float:
     return sum(float(json.loads(path.read_text())["minutes"]) for path in told if path.is_file())
 
 
-def pretraining(about: About) -> str:
-    """The command that trains the recommended recipe; empty where none was found."""
+def pretraining(about: About, out: Path) -> str:
+    """The command that trains the recommended recipe, from where the audit ran; empty where none was found."""
     arm, study = about.audited.recommended, about.audited.study
     if arm is None:
         return ""
     named = shlex.split(about.command)
     data = named[2] if len(named) > 2 else "RECORDING.h5"  # the command, its name, what it reads
     t = study.training
-    said = ["ssl-robot", "pretrain", data, "--out", "runs/recommended", "--recipe", RECIPE]
+    said = ["ssl-robot", "pretrain", data, "--out", "runs/recommended", "--recipe", str(out / RECIPE)]
     said += ["--method", name_of(study.method), "--backbone", study.backbone]
     said += ["--epochs", f"{t.epochs}", "--batch-size", f"{t.batch_size}", "--lr", f"{t.lr:g}", "--size", f"{t.size}"]
+    said += named[named.index("--camera") :][:2] if "--camera" in named else []
     if arm.remedies:
         said += ["--remedies", *map(name_of, arm.remedies)]
     for item in arm.remedies:

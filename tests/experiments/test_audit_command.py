@@ -8,11 +8,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from ssl_robot.arrays import Arrays
 from ssl_robot.auditing import runs
+from ssl_robot.auditing.design import Study
+from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
+from ssl_robot.experiments.commands._questions import reading
 from ssl_robot.experiments.commands._recipe import doses
+from ssl_robot.frames import Label
+from ssl_robot.recipes import Recipe
 
 TINY = ("--size", "16", "--seeds", "3", "--epochs", "1", "--batch-size", "32", "--target", "block", "--baselines")
 
@@ -109,6 +117,11 @@ def test_encoders_that_are_there_are_audited_without_training(
         (("--encoder", "nowhere"), "no encoder at nowhere"),
         (("--method", "magic"), "'magic'"),
         (("--policy", "nothing.h5"), "nothing.h5"),
+        (("pixels", "nope"), "no encoder at nope"),  # of the baselines
+        (
+            ("--design", "add_one_in", "--invariances", "hue", "--sweep", "rotation.degrees=5"),
+            "add it to --invariances",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
@@ -120,6 +133,48 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert says in error
     assert "Traceback" not in error
     assert not out.exists()
+
+
+def test_blindness_to_what_the_recipe_lacks_can_be_asked_about(data: tuple[str, ...], tmp_path: Path) -> None:
+    """Nothing is left out of anything where nothing is trained."""
+    words = ("--instant", "--recipe", "crop", "--invariances", "hue", "rotation")
+    assert main(["audit", *data, "--out", str(tmp_path), *TINY, *words]) == 0
+    told = record(tmp_path)
+    assert {row["invariance"] for row in told["verdicts"]} == {"hue", "rotation"}
+    assert (told["arms"], "seeds" in told["about"]) == ([], False)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_what_was_run_is_told_as_it_was(done: Path, resets: Any) -> None:
+    about = record(done)["about"]
+    used, whole = map(int, about["frames pre-trained on"].split(" of "))
+    assert (used, whole) == (120, 120)  # no test episode begins like one of them
+    parts = about["probe frames: training + validation + test"].split(" + ")
+    assert sum(map(int, parts)) == len(resets)
+
+
+def test_labels_that_never_change_are_refused() -> None:
+    label = Label("state", ("x", "y"), ("", ""), (False, False))
+    for moved, values in enumerate((np.ones((8, 2)), np.arange(16.0).reshape(8, 2))):
+        frames = Arrays(np.zeros((8, 16, 16, 3), np.uint8), named={"state": (label, values)})
+        if moved:
+            assert reading(frames, ("state",), Study(Recipe.named("crop")), brief=True)
+        else:
+            with pytest.raises(InputError, match="Nothing of state ever changes"):
+                reading(frames, ("state",), Study(Recipe.named("crop")), brief=True)
+
+
+def test_nothing_to_ask_is_refused_however_it_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for row in range(12):
+        path = tmp_path / "seen" / f"{row:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), 20 * row, np.uint8)).save(path)
+    assert main(["import", str(path.parent), "--out", str(tmp_path / "video.h5")]) == 0
+    capsys.readouterr()
+    for words in (("--instant",), ("--encoder", "random"), ()):
+        assert main(["audit", str(tmp_path / "video.h5"), "--out", str(tmp_path / "out"), *words]) == 2
+        assert "nothing to ask of the encoders" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
 
 def test_strengths_are_read() -> None:

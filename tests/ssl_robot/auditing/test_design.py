@@ -91,3 +91,18 @@ def test_every_arm_stands_in_a_contrast() -> None:
 def test_what_cannot_be_studied_is_a_sentence(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         study(**changes).check()
+
+
+def test_fewer_invariances_take_groups_and_strengths_along() -> None:
+    """What exact blindness cannot harm may be left out: a group of one is none, and its strengths need no training."""
+    asked = study(groups=("geometry", "colour"), doses={"hue.turn": (0.05, 0.5), "blur.p": (0.5,)})
+    left = asked.only(("crop", "flip", "gray", "blur"))
+    assert (left.groups, set(left.doses)) == (("geometry",), {"blur.p"})
+    left.check()
+    assert set(left.asked.names) == {"crop", "flip", "gray", "blur"}
+
+
+def test_strengths_of_what_is_not_asked_about_are_refused() -> None:
+    asked = study(design="add_one_in", invariances=("hue",), doses={"rotation.degrees": (5.0, 45.0)})
+    with pytest.raises(InputError, match="add it to --invariances"):
+        asked.check()

@@ -124,4 +124,4 @@ def audited(made: Callable[..., audit.Audited]) -> audit.Audited:
 
 @pytest.fixture(scope="session")
 def about(audited: audit.Audited, shown: Any) -> About:
-    return About(audited, shown, shown, "ssl-robot audit frames.h5 --out report")
+    return About(audited, shown, shown, "ssl-robot audit frames.h5 --out report --camera wrist", 30)

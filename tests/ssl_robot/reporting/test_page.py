@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -92,13 +93,15 @@ def test_scores_have_a_line_each(page):
 
 def test_the_recommended_recipe_can_be_trained_on(page, about):
     assert Recipe.found(str(page.parent / record.RECIPE)) == about.audited.recommended.recipe
-    assert "--recipe recommended.yaml" in record.pretraining(about)
-    assert record.pretraining(about).startswith("ssl-robot pretrain frames.h5 --out ")
+    command = record.pretraining(about, Path("report"))  # from where the audit ran
+    assert "--recipe report/recommended.yaml" in command
+    assert command.startswith("ssl-robot pretrain frames.h5 --out ")
+    assert command.endswith("--camera wrist")
 
 
 def test_remedies_are_a_part_of_the_command(about):
     arm = replace(about.audited.recommended, remedies=(Augself(of=("hue", "rotation")),))
-    command = record.pretraining(replace(about, audited=replace(about.audited, recommended=arm)))
+    command = record.pretraining(replace(about, audited=replace(about.audited, recommended=arm)), Path())
     assert command.endswith("--remedies augself --augself.of hue rotation")
 
 
