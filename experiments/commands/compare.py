@@ -22,16 +22,20 @@ class Compare:
     json: bool = False
 
     def run(self) -> int:
-        """Print a sentence, then every verdict."""
-        from ssl_robot.reporting import comparison
+        """Print a sentence, in what the audits were not made alike, then every verdict."""
+        from ssl_robot.reporting import comparison, differences
 
-        found = comparison.pairs(comparison.read(self.first), comparison.read(self.second))
+        first, second = comparison.read(self.first), comparison.read(self.second)
+        found, unlike = comparison.pairs(first, second), differences.differences(first, second)
         said = comparison.summary(found)
         if self.json:
             rows = [{**asdict(pair), "relation": pair.relation} for pair in found]
-            print(json.dumps({"summary": said, "verdicts": rows}, allow_nan=False))
+            told = {"summary": said, "differences": [asdict(one) for one in unlike], "verdicts": rows}
+            print(json.dumps(told, allow_nan=False))
             return 0
         print(f"first   {self.first}\nsecond  {self.second}\n{said}\n")
+        if unlike:
+            print("\n".join([*differences.told(unlike), ""]))
         print("\n".join(comparison.table(found)))
         print("\n~ differs   ! one hurts, the other helps   + only in one of them")
         return 0

@@ -1,6 +1,7 @@
 """Two audits side by side: where they say the same of an invariance and a component, and where not."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from ssl_robot.errors import InputError
 from ssl_robot.reporting import units
 
 FILE = "report.json"
-_NEEDED = {"invariance", "design", "probe", "target", "component", "layer", "effect", "low", "high", "verdict", "held"}
 _ENDS = ("effect", "low", "high")
+# What a verdict has, and what it may lack, for older reports do.
+_TEXTS, _LATER_TEXTS = ("invariance", "design", "probe", "target", "component", "layer", "verdict"), ("metric", "unit")
+_LATER_NUMBERS = ("dose", "margin")
 _DECIDES = "verdict"
+_SURE = ("hurts", "helps", "negligible")
 # What is compared: invariance, design, label, component, metric, strength, and which of several encoders.
 Key = tuple[str, str, str, str, str, float | None, int]
 
@@ -71,6 +75,11 @@ class Pair:
             return "same"
         return "opposite" if verdicts == {"hurts", "helps"} else "differs"
 
+    @property
+    def sure(self) -> int:
+        """How many of the two are sure of something."""
+        return sum(said is not None and said.verdict in _SURE for said in (self.first, self.second))
+
 
 def read(path: Path) -> dict[str, Any]:
     """A report, from its folder or its file.
@@ -86,15 +95,24 @@ def read(path: Path) -> dict[str, Any]:
     except OSError:
         raise InputError(f"There is no report at {path}: give the --out folder of an audit, or its {FILE}.") from None
     rows = report.get("verdicts") if isinstance(report, dict) else None
-    if not isinstance(rows, list) or not all(map(_sound, rows)):
+    if not isinstance(rows, list) or not all(map(_sound, rows)) or not isinstance(report.get("about", {}), dict):
         raise InputError(f"{file} is no report of an audit: give the --out folder of one, or its {FILE}.")
     return dict(report)
 
 
 def _sound(row: Any) -> bool:
     """Whether it is a verdict."""
-    known = isinstance(row, dict) and set(row) >= _NEEDED
-    return known and all(row[end] is None or isinstance(row[end], int | float) for end in _ENDS)
+    if not isinstance(row, dict) or not {*_TEXTS, *_ENDS, "held"} <= set(row):
+        return False
+    texts = [*(row[name] for name in _TEXTS), *(row.get(name, "") for name in (*_LATER_TEXTS, "role"))]
+    numbers = [*(row[name] for name in _ENDS), *(row.get(name) for name in _LATER_NUMBERS)]
+    return isinstance(row["held"], bool) and all(isinstance(t, str) for t in texts) and all(map(_number, numbers))
+
+
+def _number(value: Any) -> bool:
+    """Whether it is a number, or nothing."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (known and math.isfinite(value))
 
 
 def pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Pair]:
@@ -114,17 +132,23 @@ def pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Pair]:
 
 
 def summary(found: Sequence[Pair]) -> str:
-    """How far two audits agree, in a sentence."""
-    counts = Counter(pair.relation for pair in found)
-    both = counts["same"] + counts["differs"] + counts["opposite"]
-    alone = [f"{counts[f'only {which}']} are only in the {which}" for which in ("first", "second")]
-    rest = [text for text, which in zip(alone, ("first", "second"), strict=True) if counts[f"only {which}"]]
+    """How far two audits agree, in a sentence: that neither of them saw anything is no agreement."""
+    relations = Counter(pair.relation for pair in found)
+    both = [pair for pair in found if pair.first is not None and pair.second is not None]
+    alone = [f"{relations[f'only {which}']} are only in the {which}" for which in ("first", "second")]
+    rest = [text for text, which in zip(alone, ("first", "second"), strict=True) if relations[f"only {which}"]]
     if not both:
         return f"The audits have no verdict in common: {' and '.join(rest) or 'both are empty'}."
-    text = f"The audits agree on {counts['same']} of {both} verdicts"
-    if counts["opposite"]:
-        text += f"; on {counts['opposite']} one says hurts and the other helps"
-    return f"{text}{'; ' if rest else ''}{' and '.join(rest)}."
+    sure = [pair for pair in both if pair.sure == 2]
+    same = sum(pair.relation == "same" for pair in sure)
+    agreed = f"The audits agree on {same} of the {len(sure)} verdicts that both are sure of"
+    parts = [agreed if sure else "There is no verdict that both audits are sure of"]
+    if relations["opposite"]:
+        parts.append(f"on {relations['opposite']} one says hurts and the other helps")
+    counts = Counter(pair.sure for pair in both)
+    parts += [f"of {counts[1]} only one is sure"] if counts[1] else []
+    parts += [f"of {counts[0]} neither is"] if counts[0] else []
+    return f"{'; '.join([*parts, *([' and '.join(rest)] if rest else [])])}."
 
 
 def table(found: Sequence[Pair]) -> list[str]:
@@ -136,6 +160,11 @@ def table(found: Sequence[Pair]) -> list[str]:
         what = f"{pair.target.split('/')[-1]} {pair.component}".strip()
         sides = [_written(side, pair) for side in (pair.first, pair.second)]
         lines.append([marks.get(pair.relation, "+"), pair.invariance, how, what, *sides])
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells as text, each column as wide as its widest cell."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 

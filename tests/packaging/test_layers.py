@@ -65,7 +65,7 @@ LEVELS = (
     ("auditing.bystanders", "auditing.pairs", "auditing.remedy"),
     ("reporting.units",),
     ("reporting.comparison",),
-    ("audit",),
+    ("audit", "reporting.differences"),
     ("reporting.words", "reporting.record", "reporting.views"),
     ("reporting.tables",),
     ("reporting.mechanism", "reporting.overall"),

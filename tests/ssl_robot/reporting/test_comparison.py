@@ -42,7 +42,8 @@ def test_rows_of_one_audit_alone_are_shown_as_such():
         ("flip", "only first"), ("hue", "same"), ("gray", "only second"),
     ]  # fmt: skip
     assert comparison.summary(found) == (
-        "The audits agree on 1 of 1 verdicts; 1 are only in the first and 1 are only in the second."
+        "The audits agree on 1 of the 1 verdicts that both are sure of; 1 are only in the first and 1 are only in the "
+        "second."
     )
     assert "not asked" in comparison.table(found)[1]
 
@@ -63,6 +64,19 @@ def test_several_blind_encoders_are_compared_in_their_order():
     assert [pair.relation for pair in paired(first, first)] == ["same", "same"]
 
 
+def test_that_neither_saw_anything_is_no_agreement():
+    unseen, never = row("crop", "no_evidence"), row("time", "no_evidence", held=False)
+    first = [row(), row("hue"), row("gray"), row("blur", "negligible"), unseen, never]
+    second = [row(), row("hue", "helps"), row("gray", "no_evidence"), row("blur", "negligible"), unseen, never]
+    assert comparison.summary(paired(first, second)) == (
+        "The audits agree on 2 of the 3 verdicts that both are sure of; on 1 one says hurts and the other helps; of 1 "
+        "only one is sure; of 2 neither is."
+    )
+    assert comparison.summary(paired([unseen], [unseen])) == (
+        "There is no verdict that both audits are sure of; of 1 neither is."
+    )
+
+
 def test_nothing_in_common_is_said():
     assert comparison.summary(paired([row()], [])) == "The audits have no verdict in common: 1 are only in the first."
     assert "both are empty" in comparison.summary([])
@@ -77,6 +91,14 @@ def test_nothing_in_common_is_said():
         ('{"verdicts": [1]}', "no report"),
         ('{"verdicts": [{"invariance": "flip"}]}', "no report"),
         (json.dumps({"verdicts": [row(effect="much")]}), "no report"),
+        (json.dumps({"verdicts": [row(effect=float("nan"))]}), "no report"),
+        (json.dumps({"verdicts": [row(verdict=["hurts"])]}), "no report"),
+        (json.dumps({"verdicts": [row(held="yes")]}), "no report"),
+        (json.dumps({"verdicts": [row(dose=[10])]}), "no report"),
+        (json.dumps({"verdicts": [row(metric={})]}), "no report"),
+        (json.dumps({"verdicts": [row(margin="wide")]}), "no report"),
+        (json.dumps({"verdicts": [row(invariance=None)]}), "no report"),
+        (json.dumps({"verdicts": [row()], "about": [1]}), "no report"),
     ],
 )
 def test_bad_reports_are_one_sentence(tmp_path, text, says):
@@ -100,9 +122,11 @@ def test_the_command_tells_and_prints_json(capsys, tmp_path, about, made):
     words = ["compare", str(tmp_path / "a"), str(tmp_path / "b" / "report.json")]
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
-    assert "The audits agree on 6 of 6 verdicts" in shown
+    sure = sum(f.verdict != "no_evidence" and f.held for f in made().findings[:6])
+    assert f"The audits agree on {sure} of the {sure} verdicts that both are sure of" in shown
+    assert "not alike" not in shown
     assert cli.main([*words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"summary", "verdicts"}
+    assert set(answer) == {"summary", "differences", "verdicts"}
     assert {"invariance", "design", "target", "component", "first", "second", "relation"} <= set(answer["verdicts"][0])
     assert answer["verdicts"][0]["second"]["effect"] is None
