@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -42,3 +43,13 @@ def test_the_rank_of_what_is_no_number_is_none(wrong: float) -> None:
     assert 1 < float(rank(embeddings)) <= 4
     embeddings[2, 1] = wrong
     assert bool(rank(embeddings).isnan())
+
+
+def test_alignment_and_uniformity_are_those_of_wang_and_isola() -> None:
+    """Frame by frame, and pair by pair: means over frames of squared distances, and of exp(-2 squared distance)."""
+    views = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
+    first, second = (view.numpy() / np.linalg.norm(view.numpy(), axis=1, keepdims=True) for view in views)
+    apart = np.mean([sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) for pair in zip(first, second, strict=True)])
+    pairs = [np.exp(-2 * sum((first[i] - first[j]) ** 2)) for i in range(12) for j in range(12) if i != j]
+    assert float(alignment(*views)) == pytest.approx(apart, rel=1e-5)
+    assert float(uniformity(views[0])) == pytest.approx(np.log(np.mean(pairs)), rel=1e-5)
