@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from ssl_robot import audit, workers
 from ssl_robot.auditing import runs
-from ssl_robot.auditing.design import FULL, RECOMMENDED, UNTRAINED, Study
+from ssl_robot.auditing.design import FULL, RECOMMENDED, UNTRAINED, Arm, Study
 from ssl_robot.auditing.questions import Question
 from ssl_robot.errors import InputError, KilledError
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.probes.invariance import Invariance
 from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
+from ssl_robot.remedies.augself import Augself
 from ssl_robot.reporting import words
 from ssl_robot.splits import split
 from ssl_robot.training import Training
@@ -241,3 +242,34 @@ def test_answers_of_another_machine_are_kept(
     runs.keep(task, result)
     assert task.done
     assert runs.recalled(task).answers == result.answers
+
+
+def told(result: runs.Result, question: Question) -> list[float]:
+    return [score.value for score in result.answers[question.key]]
+
+
+def test_seeds_and_parts_of_an_encoder_answer_differently(first: Any, questions: list[Question]) -> None:
+    """Untrained encoders of two seeds are two; a projector is not the backbone before it."""
+    done = {(r.arm, r.seed): r for r in first[1][0]}
+    for arm in (FULL, "without flip", UNTRAINED):
+        assert told(done[arm, 0], questions[0]) != told(done[arm, 1], questions[0])
+    for seed in range(3):
+        assert told(done[FULL, seed], questions[0]) != told(done[FULL, seed], questions[1])
+
+
+def test_an_arm_s_further_tasks_are_trained(first: Any, study: Study, exploration: Any, questions: Any) -> None:
+    one, learnt = dataclasses.replace(study, seeds=1), audit.lesson(exploration, questions)
+    arm = Arm("predicted", study.recipe, (Augself(of=("flip",)),))
+    [result] = audit.performed(one, [arm], learnt, questions[:1], first[0], alone)
+    assert not result.failure
+    assert result.epochs[-1]["augself"] > 0
+    assert "augself" not in next(r for r in first[1][0] if r.arm == FULL).epochs[-1]
+
+
+def test_pretraining_sees_no_test_episode_of_any_question(memory: Any) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (80, 4, 4, 3), np.uint8)
+    asked = [memory(images[:40], [2] * 20), memory(images[40:], [2] * 20)]
+    rows = audit.lesson(memory(images, [2] * 40), [Question(Pose(), frames) for frames in asked]).rows
+    tested = [first + split(frames).test for first, frames in zip((0, 40), asked, strict=True)]
+    assert all(len(part) for part in tested)
+    assert sorted([*rows, *tested[0], *tested[1]]) == list(range(80))

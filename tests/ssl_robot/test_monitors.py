@@ -73,3 +73,13 @@ def test_guessing_is_told_from_learning() -> None:
     assert np.mean([guessed(float(share), 128, 6000) for share in shares]) > 0.99
     assert not guessed(2 / 128, 128, 6000)
     assert guessed(2 / 128, 128, 256)  # so few frames tell less
+
+
+def test_alignment_and_uniformity_are_those_of_wang_and_isola() -> None:
+    """Frame by frame, and pair by pair: means over frames of squared distances, and of exp(-2 squared distance)."""
+    views = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
+    first, second = (view.numpy() / np.linalg.norm(view.numpy(), axis=1, keepdims=True) for view in views)
+    apart = np.mean([sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) for pair in zip(first, second, strict=True)])
+    pairs = [np.exp(-2 * sum((first[i] - first[j]) ** 2)) for i in range(12) for j in range(12) if i != j]
+    assert float(alignment(*views)) == pytest.approx(apart, rel=1e-5)
+    assert float(uniformity(views[0])) == pytest.approx(np.log(np.mean(pairs)), rel=1e-5)

@@ -1,5 +1,6 @@
 """The recipe that verdicts speak for."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,43 @@ def test_the_gap_is_measured_to_the_best_arm(came: float, share: float) -> None:
     assert shares == {("poses/block", "x", "r2"): pytest.approx(share)}
     assert closed(found, [*results, result(RECOMMENDED, came)], [DECIDES, BESIDE], asked) == {}  # that chose it
     assert closed(found[1:], [*results, *proof], [DECIDES, BESIDE], asked) == {}
+
+
+@pytest.mark.parametrize(
+    ("best", "design", "expected"),
+    [(30.0, "leave_one_out", 0.5), (37.5, "leave_one_out", None), (30.0, "potential", None)],
+    ids=["half way", "within the margin", "no training has hurt it"],
+)
+def test_the_gap_of_an_error_is_to_the_smallest(best: float, design: str, expected: float | None) -> None:
+    def answered(arm: str, degrees: float, seed: int = 0) -> Result:
+        [one] = result(arm, degrees).answers[DECIDES.key]
+        return Result(arm, seed, {DECIDES.key: [replace(one, component="angle", metric="error", unit="deg")]})
+
+    results = [answered("full", 40.0), answered("without flip", best)]
+    results += [answered("full", 45.0, 5), answered(RECOMMENDED, 40.0, 5)]
+    hurt = finding("flip", "hurts", design=design, component="angle", metric="error", unit="deg", margin=3.0)
+    place = "poses/block", "angle", "error"
+    wanted = {} if expected is None else {place: pytest.approx(expected)}
+    assert closed([hurt], results, [DECIDES], study(invariances=("flip",))) == wanted
+
+
+def test_another_time_that_hurts_one_thing_and_helps_another_stays_and_is_not_predicted() -> None:
+    """How far away a frame is taken from is nothing that its views show."""
+    asked = study(recipe=Recipe.named("crop").having("time"))
+    arm = recommended(asked, [finding("time", "hurts"), finding("time", "helps", component="y")])
+    assert (arm.recipe, arm.remedies) == (asked.recipe, ())
+
+
+@pytest.mark.parametrize("elsewhere", [{"design": "add_one_in"}, {"metric": "success"}], ids=["design", "metric"])
+def test_what_masks_is_told_from_rows_of_one_design_and_metric(elsewhere: dict[str, str]) -> None:
+    asked = study(groups=("geometry",), invariances=("flip", "hue", "rotation"))
+    found = [finding("geometry", "hurts", effect=-0.3), finding("flip", "hurts", effect=-0.2)]
+    assert names(asked, *found) == ("crop", "hue")
+    assert names(asked, *found, finding("flip", "hurts", effect=-0.4, **elsewhere)) == ("crop", "hue")
+
+
+def test_what_is_added_has_the_strength_that_helped() -> None:
+    recipe = Recipe.named("crop").having("rotation", degrees=20)
+    asked = study(recipe=recipe, design="add_one_in", invariances=("rotation",))
+    arm = recommended(asked, [finding("rotation", "helps", design="add_one_in")])
+    assert arm.recipe.as_dict()["rotation"]["degrees"] == 20

@@ -177,3 +177,66 @@ def test_potential_harm_has_the_sign_of_what_is_lost() -> None:
     assert one(score(0.9), score(0.91)).verdict == "negligible"
     assert not one(score(0.0, noise=0.05), score(0.0)).held
     assert [one(score(value), score(-0.2)).held for value in (0.04, 0.06)] == [False, True]  # sure, but of weight?
+
+
+TINY = np.array([0.001, -0.001, 0.0, 0.002])
+
+
+def test_seeds_are_set_against_themselves() -> None:
+    """What one seed reads differs from another by far more than by what the invariance takes."""
+    seeds = np.array([0.3, 0.5, 0.7, 0.9])
+    assert verdict(seeds, seeds - 0.1 + TINY).verdict == "hurts"
+    start = np.array([0.1, 0.3, 0.5, 0.7])
+    line = verdict(start - 0.1, start + 0.2 + TINY, start=start)
+    assert (line.verdict, line.held) == ("helps", True)
+
+
+def test_a_table_is_one_design_and_one_role_of_all_components() -> None:
+    row = replace(verdict([0.6, 0.61, 0.6, 0.59], [0.9, 0.91, 0.9, 0.89]), p=0.02, held=True, episodes=100)
+    elsewhere = [replace(row, design="leave_one_out", p=0.9)] * 20 + [replace(row, role="sensitivity", p=0.9)] * 20
+    assert called([row, *elsewhere])[0].p == pytest.approx(0.02)
+    assert called([row, replace(row, component="y", probe="linear", p=0.9)])[0].p == pytest.approx(0.04)
+
+
+def test_a_larger_error_is_not_safe_and_a_smaller_one_is() -> None:
+    angles: dict[str, Any] = {"metric": "error", "unit": "deg", "chance": 90.0, "start": (88, 89, 90, 88)}
+    less, more = (30, 31, 29, 30), (60, 61, 59, 62)
+    assert (verdict(less, more, **angles).safe, verdict(more, less, **angles).safe) == (False, True)
+
+
+@pytest.mark.parametrize("arms", [1, 10])
+def test_whether_something_is_held_does_not_hang_on_how_often_its_arm_is_compared(arms: int) -> None:
+    """Three seeds that all ten comparisons share are still three."""
+    rng = np.random.default_rng(0)
+    having = {str(i): rng.normal(-0.4, 0.05, 3) for i in range(arms)}
+    assert not any(line.held for line in found({"without": (0.1, 0.2, 0.3), **having}, start=np.zeros(3)).values())
+
+
+@pytest.mark.parametrize(("level", "held"), [(0.04, False), (0.06, True)])
+def test_what_an_untrained_encoder_reads_within_the_margin_is_not_there_to_be_lost(level: float, held: bool) -> None:
+    start = np.full(4, level)
+    assert verdict(start, start - 0.5 + TINY, start=start).held == held
+
+
+def test_potential_harm_is_of_what_is_surely_held_on_either_side() -> None:
+    def one(before: Score, after: Score) -> Finding:
+        return potential("flip", ASKED, "wide", [before], [after])[0]
+
+    assert not one(score(0.3, noise=0.3), score(-0.5)).held
+    line = one(score(0.0), score(0.5))
+    assert (line.verdict, line.held) == ("helps", True)
+
+
+def test_ten_episodes_carry_a_verdict() -> None:
+    assert verdict([0.9, 0.91, 0.9, 0.89], [0.5, 0.52, 0.5, 0.49], episodes=10).verdict == "hurts"
+
+
+def test_a_finding_tells_the_dose_and_what_was_read() -> None:
+    scores = {"a": runs([0.9, 0.91, 0.9]), "b": runs([0.5, 0.52, 0.5])}
+    swept = [Contrast("hue", "sweep", "a", "b", dose) for dose in (0.05, 0.5)]
+    lines = trained(ASKED, swept, scores, runs([0.0, 0.01, 0.0]))
+    assert [(line.design, line.dose) for line in lines] == [("sweep", 0.05), ("sweep", 0.5)]
+    assert {line.layer for line in lines} == {scores["a"][0][0].layer}
+    beside = replace(ASKED, role="sensitivity", part="projector")
+    lines = trained(beside, swept, scores, runs([0.0, 0.01, 0.0]))
+    assert {line.layer for line in lines} == {"projector"}

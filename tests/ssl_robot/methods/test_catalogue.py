@@ -286,3 +286,25 @@ def test_every_setting_is_explained_and_has_a_paper(name: str) -> None:
     cls = catalogue.found(ssl_robot.methods, name)
     assert "https://" in str(module.__doc__)
     assert all(f"{item.name}: " in str(cls.__doc__) for item in fields(cls))
+
+
+SLOW = [name for name in NAMES if "keep" in {item.name for item in fields(catalogue.found(ssl_robot.methods, name))}]
+
+
+def test_methods_with_a_slow_copy_are_found() -> None:
+    assert len(SLOW) >= 5
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_every_part_of_the_slow_copy_follows(built: Build, name: str) -> None:
+    """The backbone's as well as the heads'."""
+    backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, WIDTH))
+    objective: Any = built(tiny(name, keep=0.75), WIDTH, backbone)
+    before = [parameter.clone() for parameter in objective.teacher.parameters()]
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.add_(float(parameter.requires_grad))
+    objective.begin(0, 10)
+    assert len(before) > len(list(backbone.parameters()))
+    for old, new in zip(before, objective.teacher.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.25)

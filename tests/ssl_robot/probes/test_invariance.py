@@ -4,7 +4,7 @@ import torch
 
 from ssl_robot.baselines import named
 from ssl_robot.errors import InputError
-from ssl_robot.probes.invariance import Invariance, asked, changed
+from ssl_robot.probes.invariance import Invariance, _dealt, asked, changed
 from ssl_robot.readers import in_batches
 from ssl_robot.recipes import name_of
 from ssl_robot.statistics import covariance
@@ -152,3 +152,18 @@ def test_what_cannot_be_asked_is_refused(blobs, reader: str, names: tuple[str, .
 def test_what_does_not_look_cannot_be_shown_a_change(resets) -> None:
     with pytest.raises(InputError, match="does not look at frames"):
         Invariance().ask(named("state", resets), resets)
+
+
+def test_what_was_changed_is_learnt_on_some_episodes_and_asked_about_others() -> None:
+    episodes = np.repeat(np.arange(12), 3)
+    parts = _dealt(episodes)
+    rows = [parts.train, parts.validation, parts.test]
+    assert sorted(np.concatenate(rows)) == list(range(36))
+    assert [sorted(set(episodes[part])) for part in rows] == [[0, 1, 4, 5, 8, 9], [2, 6, 10], [3, 7, 11]]
+
+
+def test_chance_is_how_alike_different_frames_are(blobs) -> None:
+    """Whitened pixels of different frames have nothing in common; those of a frame made brighter have."""
+    pixels = Reads(lambda images: images[:, ::4, ::4].flatten(1))
+    score = scores(pixels, blobs, "brightness")["brightness", "cosine"]
+    assert abs(score.chance) < 0.1 < score.value

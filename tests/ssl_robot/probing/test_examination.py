@@ -102,3 +102,17 @@ def test_resampled_scores_are_those_of_rows_that_count_several_times(memory) -> 
         y, p = (np.repeat(x.numpy()[:, 0], times) for x in (truth, guessed))
         assert r2.values[line] == pytest.approx(1 - np.square(p - y).sum() / np.square(y - y.mean()).sum())
         assert error.values[line] == pytest.approx(np.abs(p - y).mean())
+
+
+def test_sessions_are_resampled_whole(memory) -> None:
+    """All rows of a session count equally often, whichever of its three episodes they are of."""
+    images = np.random.default_rng(0).integers(0, 256, (120, 2, 2, 3), np.uint8)
+    frames, sessions = memory(images, [2] * 60), np.repeat(np.arange(20), 3)
+    parts = split(frames, sessions=sessions)
+    exam = Examination.of(frames, parts, sessions)
+    of_row = sessions[frames.episodes[parts.test]]
+    assert len(np.unique(of_row)) >= 3
+    for session in np.unique(of_row):
+        assert (np.ptp(exam.weights[:, of_row == session], axis=1) == 0).all()
+    assert (np.ptp(exam.weights, axis=1) > 0).mean() > 0.5
+    assert exam.tested == 3 * len(np.unique(of_row))
