@@ -168,7 +168,7 @@ def test_nothing_to_ask_is_refused_however_it_is_asked(tmp_path: Path, capsys: p
     for row in range(12):
         path = tmp_path / "seen" / f"{row:02d}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.full((16, 16, 3), 20 * row, np.uint8)).save(path)
+        Image.fromarray(np.random.default_rng(row).integers(0, 255, (16, 16, 3), np.uint8)).save(path)
     assert main(["import", str(path.parent), "--out", str(tmp_path / "video.h5")]) == 0
     capsys.readouterr()
     for words in (("--instant",), ("--encoder", "random"), ()):
