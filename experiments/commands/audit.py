@@ -101,7 +101,7 @@ class Audit:
 
     def run(self) -> int:
         """Potential harm first, then what training made of it, then the page."""
-        from ssl_robot import report
+        from ssl_robot import audit, report
         from ssl_robot.datasets.store import FrameStore
         from ssl_robot.errors import InputError
         from ssl_robot.thinned import Thinned
@@ -113,6 +113,7 @@ class Audit:
         probed = Thinned.to(recorded, _QUICK_PROBED) if self.quick else recorded
         study = self._study()
         questions = self._questions(study, probed)
+        audit.answerable(questions)
         learnt = self._lesson(frames, questions)
         if self.dry_run:
             print(self._planned(study, learnt, questions))
@@ -197,7 +198,6 @@ class Audit:
         trains = not (self.instant or self.encoder)
         if trains:
             audit.prepared(study, learnt, questions, self.out)
-        audit.answerable(questions)
         self._known(questions)
         given = self._given(questions)
         self._begin()
