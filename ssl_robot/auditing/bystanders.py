@@ -1,16 +1,14 @@
 """What stands beside the trained encoders: baselines, and encoders that are there already."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_robot import __version__, baselines
 from ssl_robot.auditing.questions import Question
-from ssl_robot.auditing.runs import Result, answers, remember
+from ssl_robot.auditing.runs import Result, answers, reason, remember
 from ssl_robot.config import key
 from ssl_robot.encoder import Card
-from ssl_robot.errors import InputError
 
 FOLDER = "bystanders"
 
@@ -44,8 +42,8 @@ def interview(bystander: Bystander) -> Result:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 remember(path, question.ask(reader))
             found[question.key] = list(answers(path))
-        except (InputError, OSError, json.JSONDecodeError) as error:
-            refused.append(str(error))
+        except Exception as error:  # whatever goes wrong with it must not cost the page of the others
+            refused.append(reason(error))
     return Result(bystander.name, 0, found, "" if found else " ".join(dict.fromkeys(refused)))
 
 

@@ -147,11 +147,15 @@ def perform(task: Task) -> Result:
 
 
 def failed(task: Task, error: Exception) -> Result:
-    """What a task came to that an error ended: the first line, and the kind of an error that nobody wrote for users."""
+    """What a task came to that an error ended."""
+    return Result(task.arm.name, task.seed, failure=reason(error), folder=task.folder.name)
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, and its kind where nobody wrote it for users."""
     line = str(error).strip().partition("\n")[0]
     kind = [] if isinstance(error, InputError) else [type(error).__name__]
-    why = ": ".join([*kind, *([line] if line else [])])
-    return Result(task.arm.name, task.seed, failure=why, folder=task.folder.name)
+    return ": ".join([*kind, *([line] if line else [])])
 
 
 def recalled(task: Task) -> Result:

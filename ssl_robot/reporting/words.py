@@ -184,13 +184,18 @@ def _standing(rows: Sequence[Finding]) -> Standing:
 
 def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     if audited.recommended is None:
-        return _next(found, audited.beside)
+        return _again(audited) or _next(found, audited.beside)
     begun, arm = audited.study.arms()[audited.study.start], audited.recommended
     steps = list(_steps(begun, arm))
     if not steps:
         return "Keep the recipe as it is."
     parts = [f"Recommended: {'; '.join(steps)}.", _masking(begun, arm, found), _proof(found)]
     return " ".join(part for part in parts if part)
+
+
+def _again(audited: Audited) -> str:
+    """What to do after an audit whose training came to nothing."""
+    return "Run the same command again with --resume: too many runs failed for a verdict." if gaps(audited) else ""
 
 
 def _next(found: Sequence[Finding], beside: Sequence[str]) -> str:

@@ -179,6 +179,12 @@ def test_seeds_that_verdicts_are_without_are_named(made):
     assert failed == "Runs of recommended failed; the comparison with the recommended recipe leaves out seed 6."
 
 
+def test_after_too_many_failures_the_next_step_is_to_go_on(made):
+    results = [replace(r, failure="killed") if r.arm == "full" else r for r in made().results]
+    answer = words.answer(made(results=results, recommended=None, findings=[]))
+    assert answer.advice == "Run the same command again with --resume: too many runs failed for a verdict."
+
+
 def test_too_few_test_episodes_are_the_first_limit(made):
     """What more seeds would have seen is beside the point then."""
     answer = words.answer(made(findings=[finding("flip", "no_evidence", episodes=2, detectable=0.15)]))
