@@ -1,7 +1,7 @@
 """Why Reacher gains less from pre-training than PushT: its picture, its views, the rate, or too few passes?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from ssl_robot.errors import InputError
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.methods import Method
 from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 _COLOURS = ("brightness", "contrast", "saturation", "hue", "gray")
 _UNTRAINED = 5  # seeds: random weights cost nothing, and how much they differ is what a gain is held against
 _FASTER = {"optimizer": "adamw", "lr": 6e-3, "weight_decay": 1e-4}
-_QUESTIONS = ("near", "views", "faster", "longer")
+_QUESTIONS = ("near", "views", "faster", "longer", "follow", "sharper", "augself")
 _SAMPLE, _OTHER = 500, 15  # frames, and by how many levels of 255 a pixel is another than usual
 
 
@@ -32,13 +33,14 @@ class ReacherInquiry:
         methods: Which.
         questions: near: a camera from which the arm fills the frame; views: one kind left out, or alone; faster: the
             rate with which SimCLR and VICReg learn; longer: as many passes as ``ssl-robot pretrain`` makes if nothing
-            is said.
+            is said; follow: a slow copy that follows ten times as fast; sharper: half the temperature; augself: also
+            predict what was drawn.
     """
 
     epochs: int = number(6, 1)
     seeds: int = number(1, 1)
     methods: tuple[str, ...] = ("simsiam", "byol", "mocov3", "swav", "barlow_twins")
-    questions: tuple[str, ...] = ("near", "views", "faster", "longer")
+    questions: tuple[str, ...] = ("near", "views", "faster", "longer", "follow", "sharper", "augself")
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,10 +71,26 @@ class ReacherInquiry:
         if "views" in self.questions:
             for name, recipe in _recipes(usual.views).items():
                 yield Trial(f"{method}, {name}", place, seed, method, {}, usual.training, recipe)
+        for name, settings in _settings(usual.built).items():
+            if name in self.questions:
+                yield Trial(f"{method}, {name}", place, seed, method, settings, usual.training)
+        if "augself" in self.questions:
+            yield Trial(f"{method}, augself", place, seed, method, {}, usual.training, remedies={"augself": {}})
         changes: Mapping[str, Mapping[str, Any]] = {"faster": {**usual.training, **_FASTER}, "longer": {}}
         for name, training in changes.items():
             if name in self.questions:
                 yield Trial(f"{method}, {name}", place, seed, method, {}, training)
+
+
+def _settings(method: Method) -> Mapping[str, Mapping[str, float]]:
+    """Hyper-parameters that are tried, where a method has them."""
+    kept = {f.name: getattr(method, f.name) for f in fields(method)}
+    found: dict[str, Mapping[str, float]] = {}
+    if "keep" in kept:
+        found["follow"] = {"keep": round(1 - 10 * (1 - kept["keep"]), 6)}
+    if "temperature" in kept:
+        found["sharper"] = {"temperature": kept["temperature"] / 2}
+    return found
 
 
 def _recipes(usual: Recipe) -> Mapping[str, Recipe]:

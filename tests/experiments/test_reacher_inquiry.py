@@ -25,10 +25,20 @@ def test_one_thing_is_changed_at_a_time() -> None:
     assert found["byol, shift and convolution"].views.names == ("shift", "convolution")
     assert found["byol, faster"].schedule == replace(usual.schedule, lr=6e-3)
     assert found["byol, longer"].schedule == replace(usual.schedule, epochs=20)
+    assert found["byol, follow"].built == replace(usual.built, keep=0.9)
+    assert "byol, sharper" not in found  # it has no temperature
+    assert found["byol, augself"].remedies == {"augself": {}}
     for name, trial in found.items():
-        if name not in ("pixels", RANDOM):
-            assert (trial.views == usual.views) or (trial.schedule == usual.schedule)
-            assert trial.built == usual.built
+        if name not in ("byol", "pixels", RANDOM):
+            same = [getattr(trial, what) == getattr(usual, what) for what in ("views", "schedule", "built", "remedies")]
+            assert same.count(False) == 1, name
+
+
+def test_a_temperature_is_halved_where_there_is_one() -> None:
+    found = {
+        trial.name: trial for trial in ReacherInquiry(methods=("mocov3",), questions=("sharper",))._trials(REACHER)
+    }
+    assert found["mocov3, sharper"].built == replace(found["mocov3"].built, temperature=0.1)
 
 
 def test_the_nearer_camera_is_asked_with_nothing_else_changed() -> None:
