@@ -49,7 +49,8 @@ class Finding:
             encoder (potential: than chance) by more than the margin, or not inferior to one that reads it; if not,
             nothing of weight could be lost.
         gained: Whether those with the invariance are better than an untrained encoder by more than the margin.
-        p: Two-sided, adjusted over the table; for ``potential`` the interval decides and this is empty.
+        p: Two-sided, adjusted over the table; empty where nothing could be called, and for ``potential``, where the
+            interval decides.
         df: Degrees of freedom of the interval; empty for ``potential``.
         detectable: Smallest effect that matters and that would be called nine times out of ten, in a table in which as
             much else is called; empty for ``potential``.
@@ -208,14 +209,14 @@ def called(findings: Sequence[Finding]) -> list[Finding]:
     and could be asked about. What is surely too small to matter is never called, and so does not count as a call
     either: otherwise many such rows would let the others pass too easily.
     """
-    done = {i: _decided(finding, significant=False) for i, finding in enumerate(findings)}
+    done = {i: _decided(replace(finding, p=None), significant=False) for i, finding in enumerate(findings)}
     for table in dict.fromkeys((f.design, f.role) for f in findings):
         places = [i for i, f in enumerate(findings) if (f.design, f.role) == table and _askable(f)]
         if not places:
             continue
         small = np.array([_small(findings[i]) for i in places])
         p = adjusted(np.array([findings[i].p for i in places], float), ~small)
-        threshold = _RATE * (int((p < _RATE).sum()) + 1) / len(places)  # for one more call
+        threshold = _RATE * min(1.0, (int((p < _RATE).sum()) + 1) / len(places))  # for one more call
         for i, own in zip(places, p, strict=True):
             row = replace(findings[i], p=float(own), detectable=_detectable(findings[i], threshold))
             done[i] = _decided(row, significant=bool(own < _RATE))
