@@ -46,8 +46,8 @@ class Finding:
         verdict: Helps, hurts, negligible (the interval lies inside the margin), no evidence; or regains: better with
             it, but no better than random weights, so that only what training took comes back.
         held: Whether features with or without the invariance hold the component at all: better than an untrained
-            encoder (potential: than chance) by more than the margin, or not inferior to one that reads it; if not,
-            nothing of weight could be lost.
+            encoder (potential: than chance) by more than the margin, or not inferior to one that reads it, or with it
+            surely better than without and than chance; if not, nothing of weight could be lost.
         gained: Whether those with the invariance are better than an untrained encoder by more than the margin.
         p: Two-sided, adjusted over the table; empty where nothing could be called, and for ``potential``, where the
             interval decides.
@@ -191,7 +191,9 @@ def _of_component(
     # what even an untrained encoder reads is there to be lost too, unless training alone has taken it
     there = sign * (start.mean() - first.chance) > margin
     level = [there & (_lowest(sign * (arm - start)) > -margin) for arm in (without, having)]
-    held = kept | gained | level[0] | level[1]
+    better = np.minimum(sign * effects.low, sign * effects.high) > 0
+    back = better & _surely(sign * (having - first.chance), margin)  # surely less is read without it
+    held = kept | gained | level[0] | level[1] | back
     for row, contrast in enumerate(contrasts):
         effect, low, high = (float(part[row]) for part in (effects.mean, effects.low, effects.high))
         yield replace(

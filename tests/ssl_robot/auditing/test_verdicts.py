@@ -131,7 +131,7 @@ def test_what_an_untrained_encoder_reads_too_can_be_lost() -> None:
     kept = verdict([0.99, 0.98, 0.97, 0.98], [0.98, 0.98, 0.98, 0.97], start=start)
     assert (kept.verdict, kept.held) == ("negligible", True)  # and not: never held, for both read it
     noisy = verdict([0.2, 0.3, 0.1, 0.2], [0.35, 0.46, 0.24, 0.36], start=(0.3, 0.3, 0.3, 0.3))  # up to what was there
-    assert (noisy.verdict, noisy.held) == ("no_evidence", False)
+    assert (noisy.verdict, noisy.held) == ("regains", True)
     back = verdict([0.6, 0.61, 0.59, 0.6], [0.98, 0.98, 0.97, 0.98], start=start)  # no more than what was there
     assert (back.verdict, back.held) == ("regains", True)
     sunk = verdict([0.6, 0.61, 0.59, 0.6], [0.2, 0.25, 0.22, 0.24], start=start)  # training alone had taken it
