@@ -286,8 +286,8 @@ class Run:
         if guessed(matched, among, self.steps * self.batch):
             tqdm.write(
                 f"Nothing was learnt: after {self.epoch} epochs the other view of a frame is found among {among} as by "
-                f"guessing ({matched:.1%}). Add --remedies augself, train for more --epochs, change --lr, take a camera "
-                "that is nearer to what moves, or --method simclr.",
+                f"guessing ({matched:.1%}). Add --remedies augself, train for more --epochs, change --lr, take a "
+                "camera that is nearer to what moves, or --method simclr.",
                 file=sys.stderr,
             )
 
