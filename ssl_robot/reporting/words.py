@@ -247,7 +247,7 @@ def _steps(begun: Arm, arm: Arm) -> Iterable[str]:
 
 def _masking(begun: Arm, arm: Arm, found: Sequence[Finding]) -> str:
     """Why something is dropped that does not hurt alone."""
-    harmful = {f.invariance for f in found if kind(f) == "hurts"}
+    harmful = {f.invariance for f in found if kind(f) == "hurts" and f.design in TRAINED}
     alone = [name for name in begun.recipe.names if name not in arm.recipe.names and name not in harmful]
     return f"Of {listed(alone)} alone no harm was seen; with the rest of the group more is taken." if alone else ""
 

@@ -125,7 +125,8 @@ def test_the_advice_names_what_is_weakened_predicted_and_kept(made):
 
 def test_the_advice_says_why_something_is_dropped_that_does_not_hurt_alone(made):
     arm = replace(made().recommended, recipe=Recipe.named("shift"))
-    advice = words.answer(made(recommended=arm)).advice
+    blind = finding("hue", design="potential", p=None, detectable=None)  # which is no harm that was seen
+    advice = words.answer(made(recommended=arm, findings=[*made().findings, blind])).advice
     assert "Of hue alone no harm was seen; with the rest of the group more is taken." in advice
     assert "alone no harm" not in words.answer(made()).advice
 
