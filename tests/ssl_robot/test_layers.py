@@ -75,6 +75,7 @@ def test_maps_of_timm_have_channels_first_and_the_last_is_the_map() -> None:
 @pytest.mark.parametrize("name", ["timm:resnet18", "timm:tf_efficientnet_lite0"])
 def test_whatever_is_named_can_be_asked_for(name: str) -> None:
     asked = encoder(name, 64)
+    assert len(asked.backbone.layers) > 1
     for layer in asked.backbone.layers:
         assert asked(frames(64), layer).shape[2:] == asked(frames(64), "map").shape[2:]
 

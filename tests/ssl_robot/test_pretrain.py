@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -196,8 +197,10 @@ def test_too_few_frames_say_so(resets: FrameStore) -> None:
         run(resets, rows=np.arange(7))
 
 
-def test_fewer_frames_than_a_batch_are_a_smaller_batch(resets: FrameStore) -> None:
-    run(resets, replace(SHORT, batch_size=512, epochs=1), rows=np.arange(9))
+def test_fewer_frames_than_a_batch_are_a_smaller_batch(resets: FrameStore, tmp_path: Path) -> None:
+    run(resets, replace(SHORT, batch_size=512, epochs=1), rows=np.arange(9), out=tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["batch"], summary["steps"]) == (9, 1)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(resets: FrameStore, tmp_path: Path) -> None:

@@ -101,11 +101,14 @@ def test_what_was_shown_is_among_the_parameters() -> None:
     assert set(view(frames, torch.arange(20), 0, 1).parameters["time"][:, 0].tolist()) <= {2.0, 3.0, 4.0, 5.0}
 
 
-def test_an_encoder_learns_from_other_times_and_cameras(memory: Any) -> None:
+def test_an_encoder_learns_from_other_times_and_cameras(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     cameras = [memory(random.integers(0, 256, (60, 16, 16, 3), np.uint8), [30, 30]) for _ in range(2)]
     recipe, training = Recipe.named("crop").having("time").having("camera"), Training(epochs=1, batch_size=16, size=16)
+    read, take = [], memory.take
+    monkeypatch.setattr(memory, "take", lambda frames, rows: (read.append(frames), take(frames, rows))[1])
     pretrain(cameras[0], np.arange(60), Simsiam(width=16), recipe, "small", training, quiet=True, others=cameras[1:])
+    assert all(any(frames is camera for frames in read) for camera in cameras)
 
 
 def test_what_is_not_there_cannot_be_shown(memory: Any) -> None:

@@ -84,3 +84,11 @@ def test_it_is_drawn(audited: Audited) -> None:
     found = overall(answered(audited, {"full": [[0.1, 0.2], [0.3, 0.4]], "pixels": [[0.5, 0.6]]}))
     [axis] = levels(found).axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["full", "pixels"]
+
+
+def test_the_interval_is_as_wide_as_95_percent_take(audited: Audited) -> None:
+    """The mean of a normal sample's middle half has a standard error of 1.09 sigma over the root of the sample."""
+    rng = np.random.default_rng(1)
+    studies = [level(audited, rng.normal(0.5, 0.1, (20, 1)).repeat(4, 1).tolist()) for _ in range(12)]
+    widths = [found.high - found.low for found in studies]
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * 1.09 * 0.1 / 20**0.5, rel=0.2)

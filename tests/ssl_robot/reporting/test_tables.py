@@ -1,5 +1,6 @@
 """Tables on an audit whose answers are written by hand: tests/ssl_robot/reporting/conftest.py."""
 
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -112,3 +113,37 @@ def test_encoders_that_were_not_asked_how_invariant_they_are_are_left_out(audite
     asked = [q for q in made().questions if q.role != "mechanism"]
     assert mechanism.encoders(made(questions=asked)) == []
     assert mechanism.learnt(made(questions=asked)) == []
+
+
+def test_a_recommended_recipe_that_is_not_shown_to_be_as_good_has_no_proof(audited):
+    found = [replace(f, safe=f.component != "x") if f.design == "remedy" else f for f in audited.findings]
+    columns, rows = tables.arms(replace(audited, findings=found))
+    proof = dict(zip(columns, rows[-1].proof, strict=True))
+    assert proof["block x", "R²"].startswith("not shown to be as good")
+    assert proof["block angle", "error, °"].startswith("not inferior")
+
+
+def test_details_tell_what_is_read_without_with_and_for_nothing(audited):
+    found = next(f for f in audited.findings if f.design == "leave_one_out")
+    [row] = tables.details([replace(found, without=0.9, having=0.5, nothing=0.2)])
+    assert (row.without, row.having, row.nothing) == ("0.90", "0.50", "0.20")
+
+
+def test_the_spread_is_that_of_seeds_drawn_from_many(audited):
+    key, values = audited.questions[0].key, [0.2, 0.5, 0.9]
+    results = [r for r in audited.results if r.arm != "full"]
+    known = next(r for r in audited.results if r.arm == "full").answers[key][0]
+    results += [Result("full", seed, {key: [replace(known, value=v)]}) for seed, v in enumerate(values)]
+    _, rows = tables.arms(replace(audited, results=results))
+    row = next(row for row in rows if row.name == "full")
+    assert row.cells[0] == f"0.53 ± {statistics.stdev(values):.2f}"
+    assert row.seeds == 3
+
+
+@pytest.mark.parametrize(("effect", "worst"), [(-0.1, "x"), (-0.9, "y")])
+def test_the_worst_component_is_the_one_that_lost_most(audited, effect, worst):
+    place = ("rotation", "leave_one_out", "x", "verdict")
+    known = next(f for f in audited.findings if (f.invariance, f.design, f.component, f.role) == place)
+    found = [*audited.findings, replace(known, component="y", effect=effect)]
+    points = mechanism.learnt(replace(audited, findings=found))
+    assert (points[0].name, points[0].worst.component) == ("rotation", worst)

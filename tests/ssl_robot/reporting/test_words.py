@@ -200,3 +200,13 @@ def test_what_would_have_gone_unseen_is_told_of_where_nothing_was_seen(made):
     [limit] = words.answer(made(findings=[*rows, finding("flip", "negligible", detectable=0.001)])).limits
     assert "5 seeds, one of up to 0.20 of R² would mostly have gone unseen" in limit
     assert not words.answer(made(findings=[finding("flip", "negligible", detectable=0.001)])).limits
+
+
+def test_what_was_never_held_is_no_reason_to_train(audited):
+    """Of what an encoder does not read nothing is lost, however much less is read of it by chance."""
+    lost = finding("rotation", "no_evidence", design="potential", held=False)
+    assert not lost.safe
+    asked = replace(audited, findings=[lost], recommended=None, results=())
+    assert words.answer(asked).advice.startswith("Exact blindness alone costs nothing")
+    asked = replace(audited, findings=[replace(lost, held=True)], recommended=None, results=())
+    assert "train with and without rotation" in words.answer(asked).advice
