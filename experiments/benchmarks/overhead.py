@@ -71,7 +71,7 @@ def _unwatched() -> Iterator[None]:
     healthy = torch.tensor(2.0)
 
     def vitals(embeddings: Tensor) -> Mapping[str, Tensor]:
-        return {"spread": healthy, "directions": healthy}
+        return {"spread": healthy, "directions": healthy, "matched": healthy}
 
     nothing: dict[str, Any] = {name: lambda *_: healthy for name in ("rank", "_shortened")}
     with patch.multiple("ssl_robot.run", vitals=vitals, **nothing), patch("ssl_robot.run.Watched.of", lambda *_: None):
