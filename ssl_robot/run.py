@@ -281,13 +281,13 @@ class Run:
             self._tell_guess()
 
     def _tell_guess(self) -> None:
-        """Say so where nothing was learnt: no loss tells, and what is saved looks like any other encoder."""
+        """Say so where frames are not told apart: no loss tells, and what is saved looks like any other encoder."""
         matched, among = self.history[-1]["matched"], self.batch // self.fabric.world_size
         if guessed(matched, among, self.steps * self.batch):
             tqdm.write(
-                f"Nothing was learnt: after {self.epoch} epochs the other view of a frame is found among {among} as by "
-                f"guessing ({matched:.1%}). Add --remedies augself, train for more --epochs, change --lr, take a "
-                "camera that is nearer to what moves, or --method simclr.",
+                f"After {self.epoch} epochs the embeddings tell frames apart no better than guessing: a frame's other "
+                f"view is found among {among} in {matched:.1%} of cases. The encoder may hold little more than random "
+                "weights do: train for more --epochs, add --remedies augself, change --lr, or take --method simclr.",
                 file=sys.stderr,
             )
 

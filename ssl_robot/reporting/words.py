@@ -189,7 +189,12 @@ def _advice(audited: Audited, found: Sequence[Finding]) -> str:
     steps = list(_steps(begun, arm))
     if not steps:
         return "Keep the recipe as it is."
-    parts = [f"Recommended: {'; '.join(steps)}.", _masking(begun, arm, found), _proof(found)]
+    unproved = (
+        ""
+        if gaps(audited)
+        else "It was not trained: the same command without --quick proves it, with seeds of its own."
+    )
+    parts = [f"Recommended: {'; '.join(steps)}.", _masking(begun, arm, found), _proof(found) or unproved]
     return " ".join(part for part in parts if part)
 
 

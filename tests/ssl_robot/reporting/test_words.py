@@ -180,6 +180,13 @@ def test_seeds_that_verdicts_are_without_are_named(made):
     assert failed == "Runs of recommended failed; the comparison with the recommended recipe leaves out seed 6."
 
 
+def test_a_recipe_that_was_not_trained_is_said_to_be_unproved(made):
+    named = made(findings=[f for f in made().findings if f.design != "remedy"])
+    assert words.answer(named).advice.endswith(
+        "It was not trained: the same command without --quick proves it, with seeds of its own."
+    )
+
+
 def test_after_too_many_failures_the_next_step_is_to_go_on(made):
     results = [replace(r, failure="killed") if r.arm == "full" else r for r in made().results]
     answer = words.answer(made(results=results, recommended=None, findings=[]))
