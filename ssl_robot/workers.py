@@ -107,7 +107,12 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     shares = context.SimpleQueue()
     for share in _shares(workers):
         shares.put(share)
-    return ProcessPoolExecutor(workers, context, initializer=_settle, initargs=(shares,))
+    pool = ProcessPoolExecutor(workers, context, initializer=_settle, initargs=(shares,))
+    for _ in range(
+        workers
+    ):  # a pool sees the death of those processes alone that were there when it was last spoken to
+        pool.submit(int)
+    return pool
 
 
 def _begin(
