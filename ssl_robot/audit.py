@@ -165,7 +165,7 @@ def gaps(audited: Audited) -> list[Gap]:
     tables = (audited.study, audited.study.contrasts()), (audited.study.anew, [_proof(audited.study)])
     found = []
     for study, contrasts in tables:
-        own = [r for r in audited.results if r.seed in study.runs and r.arm not in audited.beside]
+        own = [r for r in audited.results if r.seed in study.seed_range and r.arm not in audited.beside]
         if lost := list(dict.fromkeys(r.arm for r in own if r.failure)):
             found.append(gap(lost, contrasts, own))
     return found

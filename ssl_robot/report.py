@@ -9,9 +9,10 @@ import yaml
 from ssl_robot import config
 from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.reporting import figures, mechanism, record, tables, views, words
+from ssl_robot.reporting.answer import answer
 from ssl_robot.reporting.gallery import Gallery, gallery
 from ssl_robot.reporting.record import About
-from ssl_robot.reporting.words import answer, summary
+from ssl_robot.reporting.words import summary
 
 __all__ = ["FIGURES", "PAGE", "RECORD", "About", "answer", "summary", "write"]
 
@@ -53,7 +54,7 @@ def _page(about: About, out: Path, drawn: Gallery, examples: Sequence[views.Exam
     decide = [f for f in audited.findings if f.role == "verdict"]
     columns, arms = tables.arms(audited)
     return environment.get_template("report.html").render(
-        answer=words.answer(audited),
+        answer=answer(audited),
         sentences=words.summary(decide).splitlines(),
         matrix=tables.matrix(decide),
         details={design: tables.details(_of(decide, design)) for design in tables.designs(decide)},

@@ -283,7 +283,7 @@ class Run:
     def _tell_guess(self) -> None:
         """Say so where frames are not told apart: no loss tells, and what is saved looks like any other encoder."""
         matched, among = self.history[-1]["matched"], self.batch // self.fabric.world_size
-        if guessed(matched, among, self.steps * self.batch):
+        if self.fabric.is_global_zero and guessed(matched, among, self.steps * self.batch):
             tqdm.write(
                 f"After {self.epoch} epochs the embeddings tell frames apart no better than guessing: a frame's other "
                 f"view is found among {among} in {matched:.1%} of cases. The encoder may hold little more than random "

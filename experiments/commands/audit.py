@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ssl_robot.audit import Audited, Crew
+    from ssl_robot.audit import Audited, Crew, Plan
     from ssl_robot.auditing.design import Study
     from ssl_robot.auditing.questions import Question
     from ssl_robot.auditing.runs import Lesson
@@ -185,8 +185,13 @@ class Audit:
         return (
             f"{arms}\n{plan.runs} encoders ({study.seeds} seeds each), {plan.train} of them to be trained at "
             f"{plan.seconds[0]:.0f} s, {plan.ask} to be asked at {plan.seconds[1]:.0f} s, {plan.workers} side by side: "
-            f"about {plan.minutes:.0f} minutes, and a part of that again for the recommended recipe."
+            f"about {plan.minutes:.0f} minutes{'' if self.quick else self._proof(study, plan)}."
         )
+
+    def _proof(self, study: "Study", plan: "Plan") -> str:
+        """What it would take to prove a recipe: it, the first one and an untrained encoder with as many other seeds."""
+        train, ask = plan.seconds
+        return f", and up to {study.seeds * (2 * train + 3 * ask) / plan.workers / 60:.0f} more to prove a recipe"
 
     def _audited(
         self, study: "Study", frames: "FrameStore", learnt: "Lesson", questions: "Sequence[Question]"

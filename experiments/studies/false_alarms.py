@@ -110,10 +110,8 @@ class _Rates:
         contrasts = [Contrast(str(i), "add_one_in", "0", str(i)) for i in range(1, len(parts))]
         start = [untrained[seed] for seed in parts[0]]
         found = trained(self.question, contrasts, scores, start)
-        for finding in called(
-            [replace(one, held=True, gained=True) for one in found]
-        ):  # the floor would only lower the rates
-            yield finding.verdict
+        unfloored = [replace(one, held=True, gained=True) for one in found]  # the floor would only lower the rates
+        yield from (finding.verdict for finding in called(unfloored))
 
     def _answers(self, arm: str) -> list[Scores]:
         return [r.answers[self.question.key] for r in self.results if r.arm == arm]

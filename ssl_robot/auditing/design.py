@@ -88,8 +88,8 @@ class Study:
     training: Training = field(default_factory=lambda: Training.of(Simsiam, "small", {}))
 
     @property
-    def runs(self) -> range:
-        """Its seeds."""
+    def seed_range(self) -> range:
+        """Which seeds they are."""
         return range(self.first, self.first + self.seeds)
 
     @property
@@ -103,12 +103,15 @@ class Study:
         Args:
             names: Those that are left, at least one.
         """
-        asked = self.asked
-        kept = [item for name, item in zip(asked.names, asked.invariances, strict=True) if name in names]
-        groups = tuple(g for g in self.groups if sum(isinstance(item, GROUPS[g]) for item in kept) > 1)
-        gone = {name for name in asked.names if name not in names}
+        gone = set(self.asked.names) - set(names)
+        groups = tuple(group for group in self.groups if len(set(self.members(group)) - gone) > 1)
         doses = {path: of for path, of in self.doses.items() if path.partition(".")[0] not in gone}
         return replace(self, invariances=tuple(names), groups=groups, doses=doses)
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Which of the invariances asked about belong to a group."""
+        kept = zip(self.asked.names, self.asked.invariances, strict=True)
+        return tuple(name for name, item in kept if isinstance(item, GROUPS[group]))
 
     def check(self) -> None:
         """Refuse what cannot be studied, before an hour is spent on the rest.
@@ -167,7 +170,7 @@ class Study:
         ]
 
     def _pairs(self) -> Iterator[tuple[Contrast, Arm, Arm]]:
-        subjects = {name: (name,) for name in self.asked.names} | {name: self._members(name) for name in self.groups}
+        subjects = {name: (name,) for name in self.asked.names} | {name: self._several(name) for name in self.groups}
         leaving = self.design in ("leave_one_out", "both")
         adding = self.design in ("add_one_in", "both")
         for subject, names in subjects.items():
@@ -180,11 +183,10 @@ class Study:
         for path, values in self.doses.items():
             yield from self._sweep(path, values)
 
-    def _members(self, group: str) -> tuple[str, ...]:
+    def _several(self, group: str) -> tuple[str, ...]:
         if group not in GROUPS:
             raise InputError(f"'{group}' is not one of the groups: choose from {', '.join(GROUPS)}.")
-        kept = zip(self.asked.names, self.asked.invariances, strict=True)
-        names = tuple(name for name, item in kept if isinstance(item, GROUPS[group]))
+        names = self.members(group)
         if len(names) < 2:
             raise InputError(
                 f"The group '{group}' has {len(names)} of the invariances asked about: leave it out of --groups, or "

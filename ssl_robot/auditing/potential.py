@@ -21,7 +21,7 @@ NETWORK = "wide"  # whose random weights hold a pose already
 def instant(
     questions: Sequence[Question], asked: Recipe, size: int, encoder: Encoder | None = None, name: str = ""
 ) -> list[Finding]:
-    """What each invariance could cost, in minutes: the bound beside what training makes of it.
+    """What exact blindness to each invariance alone would cost, in minutes, beside what training makes of it.
 
     Another time or camera cannot be averaged over from a frame alone, and policies take too long to be learnt again
     for each invariance: those are left to training.
@@ -54,7 +54,7 @@ def instant(
 
 
 def harmless(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Invariances of which exact blindness would cost nothing that was asked about: training can show no harm of them.
+    """Invariances of which exact blindness would cost nothing of what is held; training may still take other things.
 
     Args:
         findings: Of potential harm.

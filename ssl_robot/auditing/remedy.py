@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ssl_robot.auditing.design import GROUPS, RECOMMENDED, Arm, Study
+from ssl_robot.auditing.design import RECOMMENDED, Arm, Study
 from ssl_robot.auditing.questions import Question
 from ssl_robot.auditing.runs import Result
 from ssl_robot.auditing.verdicts import Finding
@@ -44,7 +44,7 @@ def recommended(study: Study, findings: Sequence[Finding]) -> Arm:
             if not weaker and not isinstance(item, Source):
                 predicted.append(name)
     for group in study.groups:
-        members = _members(study, group)
+        members = study.members(group)
         alone = any("hurts" in said[name] for name in members)
         if "hurts" in said[group] and (not alone or _masked(findings, group, members)):
             for name in members:
@@ -70,7 +70,7 @@ def closed(
     """
     keys = [q.key for q in questions if q.role == "verdict"]
     kept = [r for r in results if r.arm in (*study.arms(), RECOMMENDED)]
-    means, anew = (_means([r for r in kept if r.seed in own.runs], keys) for own in (study, study.anew))
+    means, anew = (_means([r for r in kept if r.seed in own.seed_range], keys) for own in (study, study.anew))
     shares: dict[Place, float] = {}
     for finding in findings:
         place = finding.target, finding.component, finding.metric
@@ -102,11 +102,6 @@ def _masked(findings: Sequence[Finding], group: str, members: Sequence[str]) -> 
         if whole.better < min(alone, default=0.0) - whole.margin:
             return True
     return False
-
-
-def _members(study: Study, group: str) -> list[str]:
-    kept = zip(study.asked.names, study.asked.invariances, strict=True)
-    return [name for name, item in kept if isinstance(item, GROUPS[group])]
 
 
 def _weakened(study: Study, findings: Sequence[Finding], recipe: Recipe, name: str) -> tuple[Recipe, bool]:

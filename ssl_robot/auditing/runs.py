@@ -123,7 +123,7 @@ class Task:
 def tasks(study: Study, arms: Sequence[Arm], lesson: Lesson, questions: Sequence[Question], out: Path) -> list[Task]:
     """Every arm with every seed, seed by seed, so that an interrupted study has whole pairs."""
     found = []
-    for seed in study.runs:
+    for seed in study.seed_range:
         training = replace(study.training, seed=seed)
         for arm in arms:
             asked = tuple(q for q in questions if q.part == "backbone" or arm.trained)

@@ -17,7 +17,7 @@ _ENDS = ("effect", "low", "high")
 _TEXTS, _LATER_TEXTS = ("invariance", "design", "probe", "target", "component", "layer", "verdict"), ("metric", "unit")
 _LATER_NUMBERS = ("dose", "margin")
 _DECIDES = "verdict"
-_SURE = ("hurts", "helps", "negligible")
+_SURE = ("hurts", "helps", "regains", "negligible")
 # What is compared: invariance, design, label, component, metric, strength, and which of several encoders.
 Key = tuple[str, str, str, str, str, float | None, int]
 
@@ -27,7 +27,7 @@ class Said:
     """What one audit says of one invariance and component.
 
     Attributes:
-        verdict: Helps, hurts, negligible, no_evidence, or never_held.
+        verdict: Helps, hurts, regains, negligible, no_evidence, or never_held.
         effect: Of having the invariance; none, as the ends, where it was not a number.
         low: Lower end of the 95% interval.
         high: Upper end.

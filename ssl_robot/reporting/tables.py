@@ -203,7 +203,7 @@ class Sensitivity:
     opposite: Sequence[str]
 
 
-_SURE = {"hurts", "helps", "negligible"}
+_SURE = {"hurts", "helps", "regains", "negligible"}
 
 
 def sensitivity(found: Sequence[Finding]) -> Sensitivity:
@@ -312,6 +312,6 @@ def _proofs(audited: Audited) -> dict[Place, str]:
 
 
 def designs(found: Iterable[Finding]) -> list[str]:
-    """Which there are, the bound first and the proof last."""
+    """Which there are, exact blindness first and the proof last."""
     there = {f.design for f in found}
     return [design for design in DESIGNS if design in there]

@@ -67,7 +67,7 @@ LEVELS = (
     ("reporting.comparison",),
     ("audit", "reporting.differences"),
     ("reporting.words", "reporting.record", "reporting.views"),
-    ("reporting.tables",),
+    ("reporting.tables", "reporting.answer"),
     ("reporting.mechanism", "reporting.overall"),
     ("reporting.figures",),
     ("reporting.gallery",),

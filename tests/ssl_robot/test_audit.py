@@ -21,7 +21,7 @@ from ssl_robot.probes.invariance import Invariance
 from ssl_robot.probes.pose import Pose
 from ssl_robot.recipes import Recipe
 from ssl_robot.remedies.augself import Augself
-from ssl_robot.reporting import words
+from ssl_robot.reporting.answer import answer
 from ssl_robot.splits import split
 from ssl_robot.training import Training
 
@@ -124,7 +124,7 @@ def test_without_verdicts_nothing_is_recommended(
     wild = dataclasses.replace(study, training=dataclasses.replace(study.training, lr=1e30))
     done = audit.run(wild, audit.lesson(exploration, questions), questions, tmp_path, alone)
     assert done.recommended is None
-    said = words.answer(done)
+    said = answer(done)
     assert "Train with" not in said.headline
     assert "Keep the recipe" not in said.advice
     assert "Runs of full and without flip failed; verdicts that need without flip" in said.limits[0]
@@ -195,7 +195,9 @@ def test_the_recommended_recipe_is_trained_too(
     done = audit.run(study, audit.lesson(exploration, questions), questions, first[0], alone)
     assert {f.design for f in done.findings} == {"leave_one_out", "remedy"}
     anew = [(r.arm, r.seed) for r in done.results if r.seed >= study.seeds]
-    assert sorted(anew) == sorted((arm, seed) for arm in (FULL, RECOMMENDED, UNTRAINED) for seed in study.anew.runs)
+    assert sorted(anew) == sorted(
+        (arm, seed) for arm in (FULL, RECOMMENDED, UNTRAINED) for seed in study.anew.seed_range
+    )
     told = [r.answers[questions[0].key][0].value for r in done.results if r.arm == RECOMMENDED]
     row = next(f for f in done.findings if f.design == "remedy" and f.role == "verdict")
     assert row.having == pytest.approx(np.mean(told))

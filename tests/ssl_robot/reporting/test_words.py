@@ -10,6 +10,7 @@ from ssl_robot.auditing.verdicts import Finding
 from ssl_robot.recipes import Recipe
 from ssl_robot.remedies.augself import Augself
 from ssl_robot.reporting import words
+from ssl_robot.reporting.answer import answer
 
 
 def finding(name, verdict="hurts", **changes):
@@ -21,7 +22,7 @@ def finding(name, verdict="hurts", **changes):
 
 
 def effects(made, *found):
-    return words.answer(made(findings=found)).effects
+    return answer(made(findings=found)).effects
 
 
 def test_the_headline_is_in_plain_words_harm_first():
@@ -104,55 +105,53 @@ def test_every_design_has_its_sentence():
 
 
 def test_the_advice_is_the_recommended_recipe_and_its_proof(audited):
-    answer = words.answer(audited)
-    assert answer.headline == "Rotation hurts; hue helps. Train with shift and hue."
-    assert answer.advice == (
+    said = answer(audited)
+    assert said.headline == "Rotation hurts; hue helps. Train with shift and hue."
+    assert said.advice == (
         "Recommended: drop rotation. Trained with seeds that had no part in choosing it: not inferior to the first "
         "recipe on any component."
     )
-    assert not answer.limits  # where each row is sure, nothing went unseen
+    assert not said.limits  # where each row is sure, nothing went unseen
 
 
 def test_the_advice_names_what_is_weakened_predicted_and_kept(made):
     recipe = Recipe.named("shift").having("rotation", degrees=10).having("hue")
     arm = replace(made().recommended, recipe=recipe, remedies=(Augself(of=("hue",)),))
-    advice = words.answer(made(recommended=arm)).advice
+    advice = answer(made(recommended=arm)).advice
     assert "weaken rotation" in advice
     assert "keep hue, but have the encoder predict it (augself)" in advice
     full = made().study.arms()["full"]
-    assert words.answer(made(recommended=full)).advice == "Keep the recipe as it is."
+    assert answer(made(recommended=full)).advice == "Keep the recipe as it is."
 
 
 def test_the_advice_says_why_something_is_dropped_that_does_not_hurt_alone(made):
     arm = replace(made().recommended, recipe=Recipe.named("shift"))
     blind = finding("hue", design="potential", p=None, detectable=None)  # which is no harm that was seen
-    advice = words.answer(made(recommended=arm, findings=[*made().findings, blind])).advice
+    advice = answer(made(recommended=arm, findings=[*made().findings, blind])).advice
     assert "Of hue alone no harm was seen; with the rest of the group more is taken." in advice
-    assert "alone no harm" not in words.answer(made()).advice
+    assert "alone no harm" not in answer(made()).advice
 
 
 def test_a_recipe_that_is_not_shown_to_be_as_good_is_not_praised(made):
     found = [replace(f, safe=f.component != "x") if f.design == "remedy" else f for f in made().findings]
     assert "not inferior to the first recipe on 1 of 2 components; unsure: block x" in (
-        words.answer(made(findings=found)).advice
+        answer(made(findings=found)).advice
     )
 
 
 def test_without_training_the_next_step_is_named(made):
     bound = [f for f in made().findings if f.design == "potential"]
-    answer = words.answer(made(findings=bound, recommended=None, results=()))
-    assert answer.headline.startswith("Exact blindness to rotation would hurt")
-    assert "train with and without rotation" in answer.advice
+    said = answer(made(findings=bound, recommended=None, results=()))
+    assert said.headline.startswith("Exact blindness to rotation would hurt")
+    assert "train with and without rotation" in said.advice
     harmless = [f for f in bound if f.invariance == "hue"]
-    assert words.answer(made(findings=harmless, recommended=None)).advice.startswith(
-        "Exact blindness alone costs nothing"
-    )
+    assert answer(made(findings=harmless, recommended=None)).advice.startswith("Exact blindness alone costs nothing")
 
 
 def test_failed_and_skipped_are_said(made):
     failed = Result("with hue", 0, failure="the embeddings collapsed")
     results = [*(r for r in made().results if r.arm != "with hue"), failed, Result("state", 0, failure="no state")]
-    limits = " ".join(words.answer(made(results=results, skipped=("gray",), beside=("state",))).limits)
+    limits = " ".join(answer(made(results=results, skipped=("gray",), beside=("state",))).limits)
     assert "Runs of with hue failed" in limits
     assert "state" not in limits
     assert "Nothing was trained for gray" in limits
@@ -163,7 +162,7 @@ def test_seeds_that_verdicts_are_without_are_named(made):
         found = made().results
         results = [Result(r.arm, r.seed, failure="killed") if (r.arm, r.seed) in places else r for r in found]
         unsure = finding("flip", "no_evidence", detectable=0.1)
-        return words.answer(made(results=results, findings=[unsure])).limits
+        return answer(made(results=results, findings=[unsure])).limits
 
     unseen, failed = lost(("full", 2))
     assert "at 4 seeds" in unseen
@@ -182,21 +181,21 @@ def test_seeds_that_verdicts_are_without_are_named(made):
 
 def test_a_recipe_that_was_not_trained_is_said_to_be_unproved(made):
     named = made(findings=[f for f in made().findings if f.design != "remedy"])
-    assert words.answer(named).advice.endswith(
+    assert answer(named).advice.endswith(
         "It was not trained: the same command without --quick proves it, with seeds of its own."
     )
 
 
 def test_after_too_many_failures_the_next_step_is_to_go_on(made):
     results = [replace(r, failure="killed") if r.arm == "full" else r for r in made().results]
-    answer = words.answer(made(results=results, recommended=None, findings=[]))
-    assert answer.advice == "Run the same command again with --resume: too many runs failed for a verdict."
+    said = answer(made(results=results, recommended=None, findings=[]))
+    assert said.advice == "Run the same command again with --resume: too many runs failed for a verdict."
 
 
 def test_too_few_test_episodes_are_the_first_limit(made):
     """What more seeds would have seen is beside the point then."""
-    answer = words.answer(made(findings=[finding("flip", "no_evidence", episodes=2, detectable=0.15)]))
-    [limit] = answer.limits
+    said = answer(made(findings=[finding("flip", "no_evidence", episodes=2, detectable=0.15)]))
+    [limit] = said.limits
     assert limit.startswith("2 test episodes are too few for a verdict")
     assert "40 have about 10 to test" in limit
 
@@ -204,9 +203,9 @@ def test_too_few_test_episodes_are_the_first_limit(made):
 def test_what_would_have_gone_unseen_is_told_of_where_nothing_was_seen(made):
     """A row that is sure says nothing about those that are not."""
     rows = [finding(name, "no_evidence", detectable=size) for name, size in (("hue", 0.1), ("gray", 0.2))]
-    [limit] = words.answer(made(findings=[*rows, finding("flip", "negligible", detectable=0.001)])).limits
+    [limit] = answer(made(findings=[*rows, finding("flip", "negligible", detectable=0.001)])).limits
     assert "5 seeds, one of up to 0.20 of R² would mostly have gone unseen" in limit
-    assert not words.answer(made(findings=[finding("flip", "negligible", detectable=0.001)])).limits
+    assert not answer(made(findings=[finding("flip", "negligible", detectable=0.001)])).limits
 
 
 def test_what_was_never_held_is_no_reason_to_train(audited):
@@ -214,6 +213,6 @@ def test_what_was_never_held_is_no_reason_to_train(audited):
     lost = finding("rotation", "no_evidence", design="potential", held=False)
     assert not lost.safe
     asked = replace(audited, findings=[lost], recommended=None, results=())
-    assert words.answer(asked).advice.startswith("Exact blindness alone costs nothing")
+    assert answer(asked).advice.startswith("Exact blindness alone costs nothing")
     asked = replace(audited, findings=[replace(lost, held=True)], recommended=None, results=())
-    assert "train with and without rotation" in words.answer(asked).advice
+    assert "train with and without rotation" in answer(asked).advice
