@@ -1,5 +1,6 @@
 """Frames, a method and a recipe make an encoder."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -26,6 +27,10 @@ from ssl_robot.training import MAY_CHANGE, Training
 from ssl_robot.weights import begun, print_of
 
 CONFIG = "config.yaml"
+_SHARED = (
+    "Little of the picture moves: all frames of a batch share what is drawn for a view, else nothing would be learnt. "
+    "--draws frame draws for each."
+)
 
 
 def pretrain(
@@ -81,6 +86,8 @@ def pretrain(
     if out is not None:
         _check_earlier(out, card, resume)
     run = Run(frames, rows, method, remedies, begun(card, training.seed, start), training, others, watch)
+    if run.views.alike and training.draws == "auto" and run.first and not quiet:
+        tqdm.write(_SHARED, file=sys.stderr)
     folder = out if run.first else None
     if out is not None and resume:
         run.restore(checkpoints.load(out, run.fabric.device))

@@ -32,7 +32,7 @@ from ssl_robot.plots import curve
 from ssl_robot.recipes import Recipe, name_of
 from ssl_robot.records import CURVE, Clock, Records, peak_memory, write_summary
 from ssl_robot.remedies import Remedied, Remedy
-from ssl_robot.training import Training, chances, optimizer, schedule
+from ssl_robot.training import Training, alike, chances, optimizer, schedule
 from ssl_robot.views import View, Views
 
 _COMPILE_PIXELS = 2e9  # of views: on a core compiling takes some 20 seconds and then saves some 20 ns for each
@@ -89,7 +89,8 @@ class Run:
         copies = method.copies(recipe.names)
         wanted = recipe.having_views(len(copies))
         compiled = _pays(training, wanted, len(rows))
-        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies)
+        together = alike(frames, rows, training, remedies)
+        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies, alike=together)
         self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
         for view in range(len(self.views)):
             backbones.width(encoder.backbone, self.views.size_of(view))  # refuses what is too small for it
@@ -284,10 +285,12 @@ class Run:
         """Say so where frames are not told apart: no loss tells, and what is saved looks like any other encoder."""
         matched, among = self.history[-1]["matched"], self.batch // self.fabric.world_size
         if self.fabric.is_global_zero and guessed(matched, among, self.steps * self.batch):
+            remedy = "" if self.views.alike else "give --draws batch, "
             tqdm.write(
                 f"After {self.epoch} epochs the embeddings tell frames apart no better than guessing: a frame's other "
                 f"view is found among {among} in {matched:.1%} of cases. The encoder may hold little more than random "
-                "weights do: train for more --epochs, add --remedies augself, change --lr, or take --method simclr.",
+                f"weights do: {remedy}train for more --epochs, add --remedies augself, change --lr, or take --method "
+                "simclr.",
                 file=sys.stderr,
             )
 
@@ -323,6 +326,7 @@ class Run:
             "device": str(device),
             "bf16": self.training.half(device),
             "compiled views": self.views.compiled,
+            "draws": "batch" if self.views.alike else "frame",
             "way of reading": self.source.way,
             "processes": self.fabric.world_size,
             "minutes": self._seconds() / 60,

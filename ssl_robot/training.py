@@ -1,7 +1,7 @@
 """How long to train and how fast, and the optimiser that follows from it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ssl_robot.errors import InputError
+from ssl_robot.features import changing
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Method, Objective
+from ssl_robot.remedies import Remedy
 
 _LEAST = {
     "epochs": 1,
@@ -28,6 +30,8 @@ _LEAST = {
     "accumulate": 1,
     "save_minutes": 0,
 }
+# Median share of the pixels in which two frames differ (``features.changing``): below it, methods learn nothing.
+LITTLE = 0.02
 MAY_CHANGE = ("max_minutes", "save_minutes", "on_collapse")  # when a run goes on
 
 
@@ -62,6 +66,10 @@ class Training:
         network: Whether the backbone is compiled; worth it for hours on a GPU.
         together: Let the views of a size go through the network as one batch: faster, but batch norm then sees them
             together, which changes what is learnt.
+        draws: Whether every frame draws its own views, or all frames of a batch share one draw for each view; ``auto``
+            shares where little of the picture moves. There a frame differs from others by less than its views do from
+            each other, and nothing is learnt; what is the same for a whole batch, batch norm takes away. Where a remedy
+            asks what was drawn, as ``augself``, every frame draws its own.
         sample: Whether a pass shows every frame once, or draws as many so that every episode is as likely.
         weights: How much of a pass each of several recordings makes up, relative to each other; none: as they are long.
         max_minutes: End the run after so long, with what it has learnt; none: when all epochs are done.
@@ -88,6 +96,7 @@ class Training:
     compiled: Literal["auto", "yes", "no"] = "auto"
     network: Literal["eager", "compiled"] = "eager"
     together: bool = False
+    draws: Literal["auto", "frame", "batch"] = "auto"
     sample: Literal["frame", "episode"] = "frame"
     weights: tuple[float, ...] = ()
     max_minutes: float | None = None
@@ -132,6 +141,13 @@ class Training:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def alike(frames: Frames, rows: NDArray[np.int64], training: Training, remedies: Sequence[Remedy]) -> bool:
+    """Whether all frames of a batch share what is drawn for a view: never where a remedy asks what was, of each."""
+    if training.draws == "frame" or any(item.reads for item in remedies):
+        return False
+    return training.draws == "batch" or changing(frames, rows) < LITTLE
 
 
 def chances(frames: Frames, rows: NDArray[np.int64], training: Training) -> NDArray[np.float64] | None:

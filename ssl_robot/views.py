@@ -48,6 +48,7 @@ class Views:
             fast. The pixels agree to 1e-4.
         dtype: Of the images.
         copies: For each of the last views, of which invariances it repeats what the first view drew.
+        alike: Draw once for all frames of a batch, so that nothing but what they show tells them apart.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Views:
         compiled: bool = False,
         dtype: torch.dtype = torch.float32,
         copies: Sequence[Sequence[str]] = (),
+        alike: bool = False,
     ) -> None:
         if size < 1:
             raise InputError(f"Views of {size} pixels show nothing: give a size of at least 1.")
         if not 0 <= seed < 2**63:
             raise InputError(f"seed is {seed}, but must be from 0 to {2**63 - 1}.")
-        self.recipe, self.size, self.seed, self.dtype = recipe, size, seed, dtype
+        self.recipe, self.size, self.seed, self.dtype, self.alike = recipe, size, seed, dtype, alike
         kinds = [(items, max(1, round(size * share))) for items, share in recipe.views]
         looks = {kind: Look(*kind, compiled) for kind in dict.fromkeys(kinds)}
         self._looks = [looks[kind] for kind in kinds]
@@ -88,7 +90,8 @@ class Views:
         look = self._looks[view]
         if not look.items:
             return {}
-        u = table(self.seed, step, samples, look.streams * _STREAMS + view, look.columns)
+        numbers = torch.zeros_like(samples) if self.alike else samples
+        u = table(self.seed, step, numbers, look.streams * _STREAMS + view, look.columns)
         parts = u.split([1 + item.draws for item in look.items], 1)
         drawn = {name_of(item): item.sample(part) for item, part in zip(look.items, parts, strict=True)}
         for item in look.sources if view == 0 else ():

@@ -34,6 +34,8 @@ class Pretrain:
         strengths: Strengths to change; --rotation.degrees 30 says the same as --strengths rotation.degrees=30.
         camera: Camera to learn from; the first one if not given.
         epochs: Passes over the frames.
+        draws: Every frame draws its own views, or all frames of a batch share one draw for each view; auto shares where
+            little of the picture moves.
         sample: A pass shows every frame once, or draws as many so that every episode is as likely.
         weights: How much of a pass each of several recordings makes up; as they are long if not given.
         batch_size: Frames that go through the network together; auto takes as many as a GPU holds, up to 1,024.
@@ -69,6 +71,7 @@ class Pretrain:
     strengths: tuple[str, ...] = ()
     camera: str | None = None
     epochs: int = 20
+    draws: Literal["auto", "frame", "batch"] = "auto"
     sample: Literal["frame", "episode"] = "frame"
     weights: tuple[float, ...] = ()
     batch_size: int | Literal["auto"] = 128

@@ -26,12 +26,12 @@ class BarlowTwins(Method):
             scale and biases have a small rate of their own.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
             "optimizer": "lars", "lr": 0.2, "weight_decay": 1e-6, "spare": True, "spared_lr": 0.024, "batch_size": 2048,
-            "epochs": 300, "warmup": 10.0,
+            "epochs": 300, "warmup": 10.0, "draws": "frame",
         },
         method={"hidden": 8192, "width": 8192, "redundancy": 0.0051, "scale": 1.0},
     )  # fmt: skip

@@ -32,7 +32,7 @@ class Byol(Method):
         recipe="byol",
         training={
             "optimizer": "lars", "lr": 0.45, "weight_decay": 1e-6, "spare": True, "batch_size": 4096, "epochs": 100,
-            "warmup": 10.0,
+            "warmup": 10.0, "draws": "frame",
         },
         method={"hidden": 4096, "bn": False},
     )  # fmt: skip

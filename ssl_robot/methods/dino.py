@@ -36,7 +36,7 @@ class Dino(Method):
         recipe="dino",
         training={
             "optimizer": "adamw", "lr": 5e-4, "weight_decay": 0.04, "weight_decay_end": 0.4, "spare": True,
-            "batch_size": 1024, "epochs": 100, "warmup": 10.0, "clip": 3.0,
+            "batch_size": 1024, "epochs": 100, "warmup": 10.0, "clip": 3.0, "draws": "frame",
         },
         method={"hidden": 2048, "classes": 65_536, "keep": 0.996, "freeze": 1.0},
     )  # fmt: skip

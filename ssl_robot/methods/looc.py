@@ -35,7 +35,7 @@ class Looc(Method):
     small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
-        training={"lr": 0.03, "batch_size": 256, "epochs": 500, "warmup": 0.0},
+        training={"lr": 0.03, "batch_size": 256, "epochs": 500, "warmup": 0.0, "draws": "frame"},
         method={
             "hidden": 2048,
             "bn": False,

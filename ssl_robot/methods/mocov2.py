@@ -37,7 +37,7 @@ class Mocov2(Method):
     small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3})
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
-        training={"lr": 0.03, "batch_size": 256, "epochs": 200, "warmup": 0.0},
+        training={"lr": 0.03, "batch_size": 256, "epochs": 200, "warmup": 0.0, "draws": "frame"},
         method={"hidden": 2048, "bn": False, "queue": 65_536, "keep": 0.999, "symmetric": False, "splits": 8},
     )
 

@@ -27,11 +27,12 @@ class Mocov3(Method):
         freeze_patches: Leave a transformer's patch projection as it was drawn, which keeps it stable (section 4.2).
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="byol",
         training={
             "optimizer": "adamw", "lr": 1.5e-4, "weight_decay": 0.1, "batch_size": 4096, "epochs": 300, "warmup": 40.0,
+            "draws": "frame",
         },
         method={"hidden": 4096, "layers": 3},
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Simclr(Method):
         recipe="simclr",
         training={
             "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-4, "spare": True, "batch_size": 4096, "epochs": 100,
-            "warmup": 10.0,
+            "warmup": 10.0, "draws": "frame",
         },
         method={"hidden": 2048, "temperature": 0.1},
     )  # fmt: skip

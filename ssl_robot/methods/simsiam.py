@@ -31,7 +31,8 @@ class Simsiam(Method):
 
     small: ClassVar[Preset] = Preset(training={"lr": 1.0}, method={"bn": "all"})
     paper: ClassVar[Preset] = Preset(
-        training={"lr": 0.05, "batch_size": 512, "epochs": 100, "warmup": 0.0}, method={"width": 2048, "layers": 3}
+        training={"lr": 0.05, "batch_size": 512, "epochs": 100, "warmup": 0.0, "draws": "frame"},
+        method={"width": 2048, "layers": 3},
     )
 
     width: int = number(512, 4, 65_536)

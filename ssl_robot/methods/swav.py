@@ -34,11 +34,12 @@ class Swav(Method):
         queue_from: Epoch from which they are.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 2e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="swav",
         training={
             "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "batch_size": 4096, "epochs": 100, "warmup": 10.0,
+            "draws": "frame",
         },
         method={"hidden": 2048, "bn": False, "epsilon": 0.05, "prototypes": 3000, "freeze": 1.0, "queue": 0},
     )  # fmt: skip

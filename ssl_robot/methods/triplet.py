@@ -33,7 +33,10 @@ class Triplet(Method):
 
     small: ClassVar[Preset] = Preset(recipe="time", training={"optimizer": "adamw", "lr": 2e-3})
     paper: ClassVar[Preset] = Preset(
-        recipe="time", training={"lr": 0.0025, "batch_size": 100, "epochs": 100, "warmup": 0.0, "weight_decay": 5e-4},
+        recipe="time",
+        training={
+            "lr": 0.0025, "batch_size": 100, "epochs": 100, "warmup": 0.0, "weight_decay": 5e-4, "draws": "frame",
+        },
         method={"hidden": 4096, "width": 1024, "hard_from": 10.0},
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ class Vicreg(Method):
         recipe="byol",
         training={
             "optimizer": "lars", "lr": 0.3, "weight_decay": 1e-6, "spare": True, "batch_size": 512, "epochs": 100,
-            "warmup": 10.0,
+            "warmup": 10.0, "draws": "frame",
         },
         method={"hidden": 8192, "width": 8192},
     )  # fmt: skip

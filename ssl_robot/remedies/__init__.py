@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -33,10 +34,13 @@ class Remedy:
 
     Attributes:
         weight: Of its loss beside the method's.
+        reads: Whether it asks what was drawn for each frame.
 
     Raises:
         InputError: If a setting is out of its range.
     """
+
+    reads: ClassVar[bool] = False
 
     weight: float = number(1.0, 0, 1000)
 

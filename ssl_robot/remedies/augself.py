@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,8 @@ class Augself(Remedy):
         of: Which invariances' parameters; all of the recipe's, if none are named.
         hidden: Width of the head's hidden layers.
     """
+
+    reads: ClassVar[bool] = True
 
     weight: float = number(1.0, 0, 1000)
     of: tuple[str, ...] = ()

@@ -3,6 +3,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,3 +247,40 @@ def test_a_run_that_tells_no_frames_apart_says_so(alike: bool, told: bool, capsy
     training = replace(SHORT, on_collapse="warn")
     pretrain(frames, np.arange(64), METHOD, Recipe.named("shift"), "small", training, quiet=True)
     assert ("a frame's other view is found among 16" in capsys.readouterr().err) == told
+
+
+def scene(count: int) -> NDArray[np.uint8]:
+    """A thing of 2 by 3 pixels somewhere before a table that a fixed camera sees."""
+    images = np.full((count, 32, 32, 3), 90, np.uint8)
+    images[:, :6] = 0
+    images[:, 24:26, 4:28] = images[:, 8:24, 4:6] = (150, 60, 90)
+    for number, (y, x) in enumerate(np.random.default_rng(0).integers(0, (14, 18), (count, 2))):
+        images[number, 9 + y : 11 + y, 7 + x : 10 + x] = (20, 60, 90)
+    return images
+
+
+@pytest.mark.slow
+def test_what_hardly_moves_is_found_only_where_a_batch_shares_its_draws(tmp_path: Path) -> None:
+    """By guessing it would be found in 1 of 64 cases; that is what auto shares draws for."""
+    recipe, images = Recipe.named("simsiam").having("crop", scale=0.6), scene(2048)
+    found = {}
+    for draws in ("frame", "auto"):
+        changes = {"epochs": 3, "batch_size": 64, "size": 32, "device": "cpu", "precision": "fp32", "draws": draws}
+        training = Training.of(Simsiam, "small", {**changes, "on_collapse": "warn"})
+        method, out = Simsiam.made("small", {}), tmp_path / draws
+        pretrain(Arrays(images), np.arange(2048), method, recipe, "small", training, out, quiet=True)
+        summary = json.loads((out / "summary.json").read_text())
+        found[summary["draws"]] = summary["last epoch"]["matched"]
+    assert found["frame"] < 0.03
+    assert found["batch"] > 0.07
+
+
+@pytest.mark.parametrize(("draws", "side", "told"), [("auto", 1, True), ("auto", 12, False), ("batch", 1, False)])
+def test_a_run_that_shares_draws_unasked_says_so(
+    draws: Any, side: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.zeros((64, 24, 24, 3), np.uint8)
+    images[::3, :side, :side] = 255
+    training = replace(SHORT, epochs=1, draws=draws, on_collapse="warn")
+    pretrain(Arrays(images), np.arange(64), METHOD, Recipe.named("shift"), "small", training)
+    assert ("all frames of a batch share what is drawn" in capsys.readouterr().err) == told

@@ -4,19 +4,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_robot import backbones
+import ssl_robot.methods
+from ssl_robot import backbones, catalogue
 from ssl_robot.datasets.store import FrameStore
 from ssl_robot.errors import InputError
+from ssl_robot.features import changing
 from ssl_robot.methods import Objective
 from ssl_robot.methods.barlow_twins import BarlowTwins
 from ssl_robot.methods.simsiam import Simsiam
 from ssl_robot.methods.vicreg import Vicreg
 from ssl_robot.pretrain import pretrain
 from ssl_robot.recipes import Recipe
-from ssl_robot.training import Training, optimizer, schedule
+from ssl_robot.remedies.augself import Augself
+from ssl_robot.remedies.essl import Essl
+from ssl_robot.training import Training, alike, optimizer, schedule
 
+METHODS = pytest.mark.parametrize("method", catalogue.names(ssl_robot.methods))
 KINDS = pytest.mark.parametrize("kind", ["sgd", "lars", "adamw"])
 
 
@@ -187,3 +193,57 @@ def test_what_is_published_together_is_set_together() -> None:
     assert twins.training["lr"] * twins.training["spared_lr"] == pytest.approx(0.0048)
     assert (BarlowTwins.made("paper", {}).scale, BarlowTwins.made("paper", {}).redundancy) == (1.0, 0.0051)
     assert [Vicreg.paper.training[name] for name in ("epochs", "batch_size", "lr")] == [100, 512, 0.3]
+
+
+@METHODS
+def test_what_is_published_draws_for_every_frame(method: str) -> None:
+    """The setting of this project's own is none of the papers'."""
+    found: Any = catalogue.found(ssl_robot.methods, method)
+    assert Training.of(found, "paper", {}).draws == "frame"
+
+
+def moving(side: int, count: int = 60, colour: int = 200) -> NDArray[np.uint8]:
+    """A square that goes once from left to right before gray."""
+    images = np.full((count, 40, 40, 3), 90, np.uint8)
+    for number, place in enumerate(np.linspace(0, 40 - side, count).round().astype(int)):
+        images[number, 20 : 20 + side, place : place + side] = colour
+    return images
+
+
+@pytest.mark.parametrize(("side", "colour"), [(4, 200), (8, 106), (8, 105)])
+def test_what_changes_is_where_the_square_was_and_where_it_is(memory: Any, side: int, colour: int) -> None:
+    """Of frames half a recording apart it lies at two places; 15 levels are too few to be a change."""
+    frames = memory(moving(side, colour=colour))
+    expected = 2 * side**2 / 1600 if colour > 105 else 0
+    assert changing(frames, np.arange(60)) == pytest.approx(expected)
+
+
+def test_a_camera_that_moves_changes_everything(memory: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (50, 20, 20, 3), np.uint8)
+    assert changing(memory(noise), np.arange(50)) > 0.9
+    still = np.broadcast_to(noise[:1], noise.shape).copy()
+    assert changing(memory(still), np.arange(50)) == 0
+
+
+def test_only_rows_that_are_learnt_from_are_compared(memory: Any) -> None:
+    images = moving(4)
+    images[::2] = 0
+    assert changing(memory(images), np.arange(1, 60, 2)) == pytest.approx(2 * 16 / 1600)
+
+
+@pytest.mark.parametrize(
+    ("draws", "side", "remedies", "expected"),
+    [
+        ("auto", 2, (), True),
+        ("auto", 8, (), False),
+        ("batch", 8, (), True),
+        ("frame", 2, (), False),
+        ("auto", 2, (Augself(),), False),
+        ("batch", 2, (Essl(), Augself()), False),
+        ("auto", 2, (Essl(),), True),
+        ("batch", 8, (Essl(),), True),
+    ],
+)
+def test_draws_are_shared_where_little_moves(memory: Any, draws: Any, side: int, remedies: Any, expected: bool) -> None:
+    frames = memory(moving(side))
+    assert alike(frames, np.arange(60), Training(draws=draws), remedies) == expected

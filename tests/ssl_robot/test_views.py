@@ -56,6 +56,23 @@ def test_a_view_is_the_same_in_any_order(recipe: Recipe, order: list[int]) -> No
     torch.testing.assert_close(mixed.images, straight.images[order], atol=1e-6, rtol=0)
 
 
+@given(recipe=RECIPES, step=st.integers(0, 10**6), seed=st.integers(0, 99), cut=st.integers(1, 39))
+def test_where_draws_are_alike_a_batch_has_one_for_each_view(recipe: Recipe, step: int, seed: int, cut: int) -> None:
+    """Whatever the samples, and however many processes make the batch; views and batches still draw their own."""
+    views, samples = Views(recipe, 16, seed, alike=True), torch.arange(40) * 7
+    for view in (0, 1):
+        for drawn in views.draw(samples, step, view).values():
+            assert (drawn == drawn[:1]).all()
+    for name, drawn in views.draw(samples[cut:], step, 1).items():
+        assert torch.equal(drawn, views.draw(samples, step, 1)[name][cut:])
+
+
+def test_draws_that_are_alike_differ_from_view_to_view_and_from_batch_to_batch() -> None:
+    views, samples = Views(Recipe.named("crop"), 16, 5, alike=True), torch.arange(3)
+    found = [views.draw(samples, step, view)["crop"][0] for step in range(4) for view in (0, 1)]
+    assert len(torch.stack(found).unique(dim=0)) == 8
+
+
 @given(recipe=RECIPES, size=st.integers(16, 40))
 def test_replay_gives_the_same_pixels_at_the_size_asked_for(recipe: Recipe, size: int) -> None:
     view = Views(recipe, size, 5)(frames(), torch.arange(70), 3, 0)
