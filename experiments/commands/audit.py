@@ -55,6 +55,8 @@ class Audit:
         epochs: Passes over the frames; 0: 20, or what --quick says.
         batch_size: Frames per step; 0: as the method has it.
         lr: Learning rate at batch 256; 0: as the method has it.
+        draws: Every frame draws its own views, or all frames of a batch share one draw for each view, which asks less
+            of an invariance; auto shares where little of the picture moves; method: as the method has it.
         size: Height and width of the views.
         seeds: Pre-training runs per recipe, the unit of the intervals; 0: 5, or what --quick says.
         first_seed: The first of them.
@@ -90,6 +92,7 @@ class Audit:
     epochs: int = 0
     batch_size: int = 0
     lr: float = 0.0
+    draws: Literal["method", "auto", "frame", "batch"] = "method"
     size: int = 64
     seeds: int = 0
     first_seed: int = 0
@@ -137,7 +140,8 @@ class Audit:
 
         usual = _QUICK if self.quick else _USUAL
         cls: Any = catalogue.found(ssl_robot.methods, self.method)
-        said = {"epochs": self.epochs or usual["epochs"], "batch_size": self.batch_size, "lr": self.lr}
+        draws = "" if self.draws == "method" else self.draws
+        said = {"draws": draws, "epochs": self.epochs or usual["epochs"], "batch_size": self.batch_size, "lr": self.lr}
         # a collapse is an answer too: the page names it
         changes = {**{n: v for n, v in said.items() if v}, "size": self.size, "on_collapse": "warn"}
         return Study(

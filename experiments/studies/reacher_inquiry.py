@@ -1,4 +1,4 @@
-"""Why Reacher gains less from pre-training than PushT: its picture, its views, the rate, or too few passes?"""
+"""Why Reacher gains less from pre-training than PushT: its picture, its views, the rate, too few passes, the draws?"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -12,6 +12,7 @@ from ssl_robot.errors import InputError
 from ssl_robot.experiments.studies._tables import markdown, written
 from ssl_robot.experiments.studies._trials import PIXELS, RANDOM, Trial, run
 from ssl_robot.experiments.studies._worlds import World, world
+from ssl_robot.features import changing
 from ssl_robot.methods import Method
 from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
@@ -19,28 +20,30 @@ from ssl_robot.recipes import Recipe
 _COLOURS = ("brightness", "contrast", "saturation", "hue", "gray")
 _UNTRAINED = 5  # seeds: random weights cost nothing, and how much they differ is what a gain is held against
 _FASTER = {"optimizer": "adamw", "lr": 6e-3, "weight_decay": 1e-4}
-_QUESTIONS = ("near", "views", "faster", "longer", "follow", "sharper", "augself")
-_SAMPLE, _OTHER = 500, 15  # frames, and by how many levels of 255 a pixel is another than usual
+_QUESTIONS = ("near", "views", "faster", "longer", "follow", "sharper", "augself", "shared", "shared_longer")
 
 
 @dataclass(frozen=True)
 class ReacherInquiry:
-    """Methods on Reacher, then with one thing changed at a time.
+    """Methods on Reacher, every frame with draws of its own, then with one thing changed at a time.
 
     Attributes:
-        epochs: Passes over the frames, as in the study of methods, whose runs are taken over where ``out`` is the same.
+        epochs: Passes over the frames, as in the study of methods.
         seeds: Of each.
         methods: Which.
         questions: near: a camera from which the arm fills the frame; views: one kind left out, or alone; faster: the
             rate with which SimCLR and VICReg learn; longer: as many passes as ``ssl-robot pretrain`` makes if nothing
             is said; follow: a slow copy that follows ten times as fast; sharper: half the temperature; augself: also
-            predict what was drawn.
+            predict what was drawn; shared: one draw for all frames of a batch, which is what is done where little moves
+            if nothing is said; shared_longer: that with as many passes as ``ssl-robot pretrain`` makes.
     """
 
     epochs: int = number(6, 1)
     seeds: int = number(1, 1)
     methods: tuple[str, ...] = ("simsiam", "byol", "mocov3", "swav", "barlow_twins")
-    questions: tuple[str, ...] = ("near", "views", "faster", "longer", "follow", "sharper", "augself")
+    questions: tuple[str, ...] = (
+        "near", "views", "faster", "longer", "follow", "sharper", "augself", "shared", "shared_longer"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check(self)
@@ -49,11 +52,11 @@ class ReacherInquiry:
                 raise InputError(f"'{name}' is none of the questions: choose from {', '.join(_QUESTIONS)}.")
 
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
-        """The tables, as Markdown, with how little of a frame moves; scores are in ``reacher_inquiry.csv``."""
+        """The tables, as Markdown, with how little of a frame changes; scores are in ``reacher_inquiry.csv``."""
         places = [world(name, data) for name in ("reacher", *(["reacher-near"] if "near" in self.questions else []))]
         outcomes = run([trial for place in places for trial in self._trials(place)], out, workers)
         written(out / "reacher_inquiry.csv", outcomes)
-        shares = [f"{place.name}: {moving(FrameStore(place.data)):.2%} of a frame is not as usual." for place in places]
+        shares = [f"{place.name}: two frames differ in {_changing(place):.2%} of their pixels." for place in places]
         return "\n\n".join([markdown(outcomes), *shares])
 
     def _trials(self, place: World) -> Iterator[Trial]:
@@ -62,7 +65,7 @@ class ReacherInquiry:
             yield Trial(RANDOM, place, seed, RANDOM)
         for seed in range(self.seeds):
             for method in self.methods:
-                usual = Trial(method, place, seed, method, {}, {"epochs": self.epochs})
+                usual = Trial(method, place, seed, method, {}, {"epochs": self.epochs, "draws": "frame"})
                 yield usual
                 yield from self._changed(usual) if place.name == "reacher" else ()
 
@@ -76,7 +79,12 @@ class ReacherInquiry:
                 yield Trial(f"{method}, {name}", place, seed, method, settings, usual.training)
         if "augself" in self.questions:
             yield Trial(f"{method}, augself", place, seed, method, {}, usual.training, remedies={"augself": {}})
-        changes: Mapping[str, Mapping[str, Any]] = {"faster": {**usual.training, **_FASTER}, "longer": {}}
+        changes: Mapping[str, Mapping[str, Any]] = {
+            "faster": {**usual.training, **_FASTER},
+            "longer": {"draws": "frame"},
+            "shared": {**usual.training, "draws": "batch"},
+            "shared_longer": {"draws": "batch"},
+        }
         for name, training in changes.items():
             if name in self.questions:
                 yield Trial(f"{method}, {name}", place, seed, method, {}, training)
@@ -106,9 +114,6 @@ def _recipes(usual: Recipe) -> Mapping[str, Recipe]:
     }
 
 
-def moving(frames: FrameStore) -> float:
-    """Share of the pixels that are other than usual there, on average over frames."""
-    rows = np.linspace(0, len(frames) - 1, min(len(frames), _SAMPLE)).astype(np.int64)
-    shown = frames.take(rows).astype(np.int16)
-    far = np.abs(shown - np.median(shown, axis=0)).max(axis=3)
-    return float((far > _OTHER).mean())
+def _changing(place: World) -> float:
+    frames = FrameStore(place.data)
+    return changing(frames, np.arange(len(frames)))

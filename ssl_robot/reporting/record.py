@@ -120,6 +120,7 @@ def facts(about: About, out: Path) -> dict[str, Any]:
 def _studied(about: About, out: Path) -> dict[str, Any]:
     """What was trained, and how."""
     study = about.audited.study
+    told = _summaries(about.audited, out)
     return {
         "frames pre-trained on": f"{about.learnt} of {len(about.frames)}",
         "seeds": study.seeds,
@@ -129,15 +130,16 @@ def _studied(about: About, out: Path) -> dict[str, Any]:
         "method": {"name": name_of(study.method), **config.plain(study.method)},
         "backbone": study.backbone,
         "training": config.plain(study.training),
-        "minutes of training, all runs": round(_minutes(about.audited, out), 1),
+        "draws": ", ".join(sorted({summary["draws"] for summary in told})),
+        "minutes of training, all runs": round(sum(summary["minutes"] for summary in told), 1),
     }
 
 
-def _minutes(audited: Audited, out: Path) -> float:
-    """How long the runs took, one after the other, by their own account; arms of one recipe share theirs."""
+def _summaries(audited: Audited, out: Path) -> list[Any]:
+    """What the runs say of themselves; arms of one recipe share theirs."""
     folders = dict.fromkeys(r.folder for r in audited.results if r.folder)
-    told = [out / RUNS / folder / SUMMARY for folder in folders]
-    return sum(float(json.loads(path.read_text())["minutes"]) for path in told if path.is_file())
+    paths = [out / RUNS / folder / SUMMARY for folder in folders]
+    return [json.loads(path.read_text()) for path in paths if path.is_file()]
 
 
 def pretraining(about: About, out: Path) -> str:
@@ -151,6 +153,7 @@ def pretraining(about: About, out: Path) -> str:
     said = ["ssl-robot", "pretrain", data, "--out", "runs/recommended", "--recipe", str(out / RECIPE)]
     said += ["--method", name_of(study.method), "--backbone", study.backbone]
     said += ["--epochs", f"{t.epochs}", "--batch-size", f"{t.batch_size}", "--lr", f"{t.lr:g}", "--size", f"{t.size}"]
+    said += ["--draws", t.draws]
     said += named[named.index("--camera") :][:2] if "--camera" in named else []
     if arm.remedies:
         said += ["--remedies", *map(name_of, arm.remedies)]

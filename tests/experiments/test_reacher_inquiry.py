@@ -1,4 +1,4 @@
-"""The inquiry into Reacher: one thing is changed at a time, and how little of a frame moves."""
+"""The inquiry into Reacher: one thing is changed at a time, beginning where every frame has its own draws."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ssl_robot.datasets.store import FrameStore
 from ssl_robot.experiments.cli import main
 from ssl_robot.experiments.studies._trials import RANDOM
 from ssl_robot.experiments.studies._worlds import World
-from ssl_robot.experiments.studies.reacher_inquiry import ReacherInquiry, moving
+from ssl_robot.experiments.studies.reacher_inquiry import ReacherInquiry
 
 REACHER = World("reacher", Path("none.h5"), Path("none.h5"), {"state": ("0",)})
 
@@ -24,6 +23,9 @@ def test_one_thing_is_changed_at_a_time() -> None:
     assert found["byol, crop alone"].views.names == ("crop",)
     assert found["byol, shift and convolution"].views.names == ("shift", "convolution")
     assert found["byol, faster"].schedule == replace(usual.schedule, lr=6e-3)
+    assert usual.schedule.draws == "frame"
+    assert found["byol, shared"].schedule == replace(usual.schedule, draws="batch")
+    assert found["byol, shared_longer"].schedule == replace(usual.schedule, draws="batch", epochs=20)
     assert found["byol, longer"].schedule == replace(usual.schedule, epochs=20)
     assert found["byol, follow"].built == replace(usual.built, keep=0.9)
     assert "byol, sharper" not in found  # it has no temperature
@@ -53,24 +55,6 @@ def test_an_unknown_question_is_answered_with_the_known_ones(
     words = ["study", "reacher_inquiry", "--out", str(tmp_path), "--reacher-inquiry.questions", "why"]
     assert main(words) == 2
     assert "choose from near, views, faster, longer" in capsys.readouterr().err
-
-
-class Blinking:
-    """Frames of 100 black pixels; in every fourth frame two are bright, and one a little."""
-
-    def __len__(self) -> int:
-        return 40
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        frames = np.zeros((40, 10, 10, 3), np.uint8)
-        frames[::4, 0, :2, 1] = 200
-        frames[::4, 5, 5] = 9
-        return frames[rows]
-
-
-def test_what_moves_is_counted_by_pixel() -> None:
-    frames: FrameStore = Blinking()  # type: ignore[assignment]
-    assert moving(frames) == pytest.approx(2 / 100 / 4)
 
 
 @pytest.mark.mujoco

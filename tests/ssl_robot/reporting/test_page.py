@@ -50,11 +50,12 @@ def test_a_collapse_is_named_and_time_is_added_up_once_for_a_shared_run(about, t
     runs = [Result(arm, 0, epochs=[{**last, "spread": spread}], folder="0-a") for arm, spread in
             (("full", 0.01), ("base", 0.8))]  # fmt: skip
     (tmp_path / "runs" / "0-a").mkdir(parents=True)
-    (tmp_path / "runs" / "0-a" / "summary.json").write_text('{"minutes": 2.5}')
+    (tmp_path / "runs" / "0-a" / "summary.json").write_text('{"minutes": 2.5, "draws": "batch"}')
     audited = replace(about.audited, results=runs, findings=[], recommended=None)
     answer = json.loads(record.record(replace(about, audited=audited), tmp_path))
     assert answer["collapsed"] == [{"arm": "full", "seed": 0}]
     assert answer["about"]["minutes of training, all runs"] == 2.5
+    assert answer["about"]["draws"] == "batch"
 
 
 def test_every_figure_is_there_as_png_and_svg(page):
