@@ -31,7 +31,7 @@ class Dino(Method):
         freeze: Epochs during which the last layer stays as it was drawn.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="dino",
         training={

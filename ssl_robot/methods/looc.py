@@ -32,7 +32,7 @@ class Looc(Method):
         temperature: Divides the cosines.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
         training={"lr": 0.03, "batch_size": 256, "epochs": 500, "warmup": 0.0, "draws": "frame"},

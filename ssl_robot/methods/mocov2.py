@@ -34,7 +34,7 @@ class Mocov2(Method):
             has at least two frames: small batches go through in fewer parts.
     """
 
-    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3})
+    small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 1e-3, "draws": "batch"})
     paper: ClassVar[Preset] = Preset(
         recipe="mocov2",
         training={"lr": 0.03, "batch_size": 256, "epochs": 200, "warmup": 0.0, "draws": "frame"},
