@@ -13,6 +13,7 @@ from ssl_robot.ranges import check, number
 from ssl_robot.recipes import Recipe
 
 _METHODS = ("simsiam", "simclr")
+_DRAWS = {"draws": "frame"}  # of every frame its own, in Reacher too
 _SHIFTED = Recipe.named("shift").having("hue").having("gray")  # which hides nothing that the testbed asks for here
 
 
@@ -69,7 +70,7 @@ class Policy:
                 learner=self.learner, demonstrations=place.demonstrations, steps=place.steps, seed=seed, **changes
             )
             recipe = _SHIFTED if "shift" in special else None
-            trained = Trial(name, place.world, seed, name, {}, {"epochs": self.epochs}, recipe)
+            trained = Trial(name, place.world, seed, name, {}, {"epochs": self.epochs, **_DRAWS}, recipe)
             seen = trained if name in _METHODS else looks.get(name, name)
             found.append(Attempt(arm, place, seed, seen, asked, "wide" if "wide" in special else "small"))
         return found

@@ -38,7 +38,7 @@ class Reinforcement:
     def run(self, out: Path, data: Path, g1: Path | None, workers: int) -> str:
         """The table, as Markdown; every policy's scores are in ``reinforcement.csv``."""
         place = task("reacher-64", data)
-        trained = Trial(_TRAINED, place.world, 0, _TRAINED, {}, {"epochs": self.epochs})
+        trained = Trial(_TRAINED, place.world, 0, _TRAINED, {}, {"epochs": self.epochs, "draws": "frame"})
         if any(arm.startswith(_TRAINED) for arm in self.arms):
             run([trained], out, workers)
         came = attempted(self._attempts(place, trained), out, workers)
