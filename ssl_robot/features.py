@@ -28,8 +28,8 @@ def changing(frames: Frames, rows: NDArray[np.int64]) -> float:
     The median of 128 pairs: a few per cent where a fixed camera sees something move, half where the camera moves.
     """
     places = np.linspace(0, len(rows) - 1, min(len(rows) // 2, _PAIRS) * 2).astype(np.int64)
-    first, second = np.split(frames.take(rows[places]).astype(np.int16), 2)
-    return float(np.median((np.abs(first - second).max(3) > _LEVELS).mean((1, 2))))
+    pairs = (frames.take(rows[pair]).astype(np.int16) for pair in places.reshape(2, -1).T)  # frames may be large
+    return float(np.median([(np.abs(first - second).max(2) > _LEVELS).mean() for first, second in pairs]))
 
 
 def random_encoder(like: Card, seed: int = 0, backbone: str | None = None) -> Encoder:
