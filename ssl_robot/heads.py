@@ -36,7 +36,7 @@ def mlp(
     return nn.Sequential(*layers)
 
 
-def through(module: nn.Module, inputs: Sequence[Tensor], together: bool) -> list[Tensor]:
+def through(module: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], together: bool) -> list[Tensor]:
     """What a module makes of several batches.
 
     Args:

@@ -1,6 +1,6 @@
 """One file per objective: each holds one frozen dataclass of hyper-parameters named like the file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import permutations
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -64,7 +64,7 @@ class Objective(nn.Module):
         """Parameters whose learning rate does not decay."""
         return []
 
-    def through(self, module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def through(self, module: Callable[[Tensor], Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         """What a network makes of several views."""
         return through(module, inputs, self.together)
 

@@ -29,6 +29,8 @@ class Dino(Method):
         centre: Share of the running mean of the slow copy's outputs that stays; taken off, it keeps one class from
             winning everywhere (section 3.1).
         freeze: Epochs during which the last layer stays as it was drawn.
+        bn: Batch norm in the head's hidden layers: not in the paper. Without it the scores of a few thousand frames of
+            one scene are nearly the same, and the classes become uniform.
     """
 
     small: ClassVar[Preset] = Preset(training={"optimizer": "adamw", "lr": 6e-3, "draws": "batch"})
@@ -38,7 +40,7 @@ class Dino(Method):
             "optimizer": "adamw", "lr": 5e-4, "weight_decay": 0.04, "weight_decay_end": 0.4, "spare": True,
             "batch_size": 1024, "epochs": 100, "warmup": 10.0, "clip": 3.0, "draws": "frame",
         },
-        method={"hidden": 2048, "classes": 65_536, "keep": 0.996, "freeze": 1.0},
+        method={"hidden": 2048, "classes": 65_536, "keep": 0.996, "freeze": 1.0, "bn": False},
     )  # fmt: skip
 
     hidden: int = number(512, 1, 65_536)
@@ -49,6 +51,7 @@ class Dino(Method):
     teacher_temperature: float = number(0.04, 0.001, 100)
     centre: float = number(0.9, 0, 1)
     freeze: float = number(0.5, 0)
+    bn: bool = True
 
     def build(self, backbone: nn.Module, width: int) -> Objective:
         """The objective on top of a backbone whose vectors have this width."""
@@ -75,22 +78,31 @@ class Head(nn.Module):
 
     Args:
         widths: Of input, hidden layers, bottleneck and classes.
+        norm: Whether hidden layers have batch norm.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], norm: bool) -> None:
         super().__init__()
         *before, classes = widths
-        self.mlp = mlp(before, norm=False, activation=nn.GELU)
+        self.mlp = mlp(before, norm=norm, activation=nn.GELU)
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         self.last = nn.Linear(before[-1], classes, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def embed(self, features: Tensor) -> Tensor:
+        """Embeddings of unit length, (b, bottleneck)."""
+        return F.normalize(self.mlp(features), dim=1, eps=1e-6)
+
+    def classes(self, embeddings: Tensor) -> Tensor:
         """Class scores, cosines, (b, classes)."""
-        z = F.normalize(self.mlp(features), dim=1, eps=1e-6)
-        return F.linear(z, F.normalize(self.last.weight, dim=1))
+        return F.linear(embeddings, F.normalize(self.last.weight, dim=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Class scores, (b, classes)."""
+        return self.classes(self.embed(features))
 
 
 class _Distilled(Objective):
@@ -99,7 +111,7 @@ class _Distilled(Objective):
     def __init__(self, method: Dino, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.method, self.backbone = method, backbone
-        self.head = Head([width, method.hidden, method.hidden, method.bottleneck, method.classes])
+        self.head = Head([width, method.hidden, method.hidden, method.bottleneck, method.classes], method.bn)
         self.teacher = teacher_of(backbone, self.head)
         self.register_buffer("centre", torch.zeros(method.classes))
 
@@ -116,14 +128,16 @@ class _Distilled(Objective):
         """Every view predicts what the slow copy makes of every other large one."""
         method, chosen = self.method, large(views)
         features = self.through(self.backbone, views)
-        student = self.through(self.head, features)
+        embeddings = self.through(self.head.embed, features)
+        student = self.through(self.head.classes, embeddings)
         with torch.no_grad():
             outputs = self.through(self.teacher, [views[i] for i in chosen])
         teacher, centre = dict(zip(chosen, outputs, strict=True)), self.centre.clone()
         warm, cold = method.temperature, method.teacher_temperature
         total = torch.stack([distilled(student[i], teacher[j], centre, warm, cold) for i, j in pairs(views)]).mean()
         self._recentre(torch.stack(outputs).float().mean((0, 1)))
-        seen = torch.stack(features[:2]).detach()  # class scores lie close to each other until the last layer moves
+        # without batch norm the embeddings lie close to each other until they are trained for long
+        seen = torch.stack((embeddings if method.bn else features)[:2]).detach()
         return Loss(total, {"loss": total.detach()}, seen, features)
 
     @torch.no_grad()

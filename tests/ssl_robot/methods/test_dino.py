@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,9 +68,10 @@ def test_temperatures_and_centre_are_the_methods(built: Build, vectors: Vectors)
         torch.testing.assert_close(objective(views).total, expected, atol=1e-6, rtol=0)
 
 
-def test_head_computes_what_lightlys_computes(vectors: Vectors, same: Same) -> None:
+@pytest.mark.parametrize("bn", [False, True])
+def test_head_computes_what_lightlys_computes(vectors: Vectors, same: Same, bn: bool) -> None:
     """Lightly's last layer is weight-normalised with length 1, ours has rows of that length."""
-    ours, theirs, view = Head([16, 32, 32, 8, 20]), DINOProjectionHead(16, 32, 8, 20), vectors(12, 16)[0]
+    ours, theirs, view = Head([16, 32, 32, 8, 20], bn), DINOProjectionHead(16, 32, 8, 20, bn), vectors(12, 16)[0]
     theirs.layers.load_state_dict(ours.mlp.state_dict())
     theirs.last_layer.weight_v.data.copy_(ours.last.weight)
     torch.testing.assert_close(ours(view), theirs(view), atol=1e-6, rtol=0)
@@ -87,7 +89,7 @@ def test_head_has_the_papers_size(count: Callable[[nn.Module], int]) -> None:
     """2048-2048-2048-256 with biases, and 65,536 directions; lightly counts their lengths, which are fixed, too."""
     method = Dino.made("paper", {})
     with torch.device("meta"):
-        head = Head([2048, method.hidden, method.hidden, method.bottleneck, method.classes])
+        head = Head([2048, method.hidden, method.hidden, method.bottleneck, method.classes], method.bn)
         theirs = DINOProjectionHead(2048, 2048, 256, 65_536)
     by_hand = 2 * (2048 * 2048 + 2048) + 2048 * 256 + 256 + 256 * 65_536
     assert count(head) == by_hand == count(theirs) - 65_536
@@ -100,3 +102,10 @@ def test_the_last_layer_does_not_move_at_first(built: Build, vectors: Vectors, e
     objective.trim(epoch)
     assert (objective.head.last.weight.grad is not None) == moves
     assert all(parameter.grad is not None for parameter in objective.head.mlp.parameters())
+
+
+@pytest.mark.parametrize("bn", [False, True])
+def test_embeddings_are_watched_where_batch_norm_spreads_them(built: Build, vectors: Vectors, bn: bool) -> None:
+    objective, views = built(replace(METHOD, bn=bn), 16), vectors(12, 16)
+    expected = [objective.head.embed(view) if bn else view for view in views[:2]]
+    torch.testing.assert_close(objective(views).embeddings, torch.stack(expected).detach(), atol=1e-6, rtol=0)
