@@ -1,7 +1,7 @@
 """How long to train and how fast, and the optimiser that follows from it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -14,7 +14,6 @@ from ssl_robot.errors import InputError
 from ssl_robot.features import changing
 from ssl_robot.frames import Frames
 from ssl_robot.methods import Method, Objective
-from ssl_robot.remedies import Remedy
 
 _LEAST = {
     "epochs": 1,
@@ -143,9 +142,9 @@ class Training:
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def alike(frames: Frames, rows: NDArray[np.int64], training: Training, remedies: Sequence[Remedy]) -> bool:
-    """Whether all frames of a batch share what is drawn for a view: never where a remedy asks what was, of each."""
-    if training.draws == "frame" or any(item.reads for item in remedies):
+def alike(frames: Frames, rows: NDArray[np.int64], training: Training, asked: bool) -> bool:
+    """Whether all frames of a batch share what is drawn for a view: never where it is asked what was, of each."""
+    if training.draws == "frame" or asked:
         return False
     return training.draws == "batch" or changing(frames, rows) < LITTLE
 

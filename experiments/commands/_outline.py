@@ -60,7 +60,7 @@ def outline(kind: str, name: str, preset: str = "small") -> Outline:
     settings = [
         (_name(node), _type(node.annotation), changed.get(_name(node), _default(node.value)))
         for node in given
-        if node.value is not None and not _is_preset(node)
+        if node.value is not None and not ast.unparse(node.annotation).startswith("ClassVar")
     ]
     made = make_dataclass(
         wanted, [(label, kind_, field(default=value)) for label, kind_, value in settings], frozen=True
