@@ -89,8 +89,8 @@ class Run:
         copies = method.copies(recipe.names)
         wanted = recipe.having_views(len(copies))
         compiled = _pays(training, wanted, len(rows))
-        together = alike(frames, rows, training, any(item.reads for item in remedies))
-        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies, alike=together)
+        shared = alike(frames, rows, training, any(item.reads for item in remedies))
+        self.views = Views(wanted, training.size, training.seed, compiled, copies=copies, alike=shared)
         self.watch = (watch or Watched.of(frames, rows, training.half(device))) if self.first else None
         for view in range(len(self.views)):
             backbones.width(encoder.backbone, self.views.size_of(view))  # refuses what is too small for it

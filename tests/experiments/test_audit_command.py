@@ -19,6 +19,7 @@ from ssl_robot.errors import InputError
 from ssl_robot.experiments.cli import main
 from ssl_robot.experiments.commands._questions import reading
 from ssl_robot.experiments.commands._recipe import doses
+from ssl_robot.experiments.commands.audit import Audit
 from ssl_robot.frames import Label
 from ssl_robot.recipes import Recipe
 
@@ -195,3 +196,12 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(done: Path, data: t
     process.wait()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert record(out)["verdicts"] == record(done)["verdicts"]
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "expected"),
+    [("simclr", "method", "auto"), ("mocov3", "method", "batch"), ("mocov3", "frame", "frame")],
+)
+def test_draws_are_the_methods_or_as_asked(tmp_path: Path, method: str, asked: Any, expected: str) -> None:
+    study = Audit(tmp_path / "a.h5", tmp_path / "out", method=method, draws=asked)._study()
+    assert study.training.draws == expected

@@ -11,6 +11,7 @@ from ssl_robot.experiments.cli import main
 from ssl_robot.experiments.studies._trials import RANDOM
 from ssl_robot.experiments.studies._worlds import World
 from ssl_robot.experiments.studies.reacher_inquiry import ReacherInquiry
+from ssl_robot.experiments.studies.tuning import Tuning
 
 REACHER = World("reacher", Path("none.h5"), Path("none.h5"), {"state": ("0",)})
 
@@ -34,6 +35,12 @@ def test_one_thing_is_changed_at_a_time() -> None:
         if name not in ("byol", "pixels", RANDOM):
             same = [getattr(trial, what) == getattr(usual, what) for what in ("views", "schedule", "built", "remedies")]
             assert same.count(False) == 1, name
+
+
+def test_tuning_tries_draws_with_the_preset_and_rates_without_sharing() -> None:
+    draws = {trial.name: trial.schedule for trial in Tuning()._draws(REACHER, "swav")}
+    assert draws["swav draws batch"] == replace(draws["swav draws frame"], draws="batch")
+    assert {trial.schedule.draws for trial in Tuning()._rates(REACHER, "swav")} == {"frame"}
 
 
 def test_a_temperature_is_halved_where_there_is_one() -> None:
